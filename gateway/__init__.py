@@ -1,1 +1,1 @@
-"""A cross-government gateway: who someone is, what may be shared about them, and a log of both that outsiders can verify."""
+"""A cross-government gateway: who someone is, what may be shared about them, and a log that outsiders can verify."""

@@ -1,0 +1,149 @@
+"""What every test can ask for: a fresh migrated database, processes, a clock, a certificate authority.
+
+The database is SQLite unless `--database postgresql` (or GATEWAY_TEST_DATABASE) says otherwise. Each worker migrates
+one template and every test gets its own copy, so tests share nothing.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.kit.clock import FrozenClock
+from tests.kit.postgres import Cluster, NoPostgres, Server
+from tests.kit.processes import Processes, processes
+from tests.kit.tls import TestAuthority
+
+if TYPE_CHECKING:
+    from gateway.db import Database
+
+SERVER = pytest.StashKey[Server]()
+CLUSTER = pytest.StashKey[Cluster]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gateway")
+    group.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        default=os.environ.get("GATEWAY_TEST_DATABASE", "sqlite"),
+        help="which database the tests run on (default: $GATEWAY_TEST_DATABASE, or sqlite)",
+    )
+    group.addoption(
+        "--durable",
+        action="store_true",
+        help="keep PostgreSQL's fsync on, as a deployment does; SQLite is always as durable as the gateway sets it",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"database: {config.getoption('--database')}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start one PostgreSQL server for the whole run; parallel workers are told where its socket is."""
+    config = session.config
+    if config.getoption("--database") != "postgresql" or config.option.collectonly:
+        return
+    if hasattr(config, "workerinput"):
+        config.stash[CLUSTER] = Cluster(socket_folder=config.workerinput["postgresql_socket_folder"])
+        return
+    try:
+        server = Server(durable=config.getoption("--durable"))
+    except NoPostgres as missing:
+        pytest.exit(str(missing), returncode=2)
+    config.stash[SERVER] = server
+    config.stash[CLUSTER] = server.cluster
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    if CLUSTER in node.config.stash:
+        node.workerinput["postgresql_socket_folder"] = node.config.stash[CLUSTER].socket_folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SERVER in config.stash:
+        config.stash[SERVER].stop()
+
+
+@pytest.fixture(scope="session")
+def _databases(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[], AbstractContextManager[str]]:
+    """Each call makes one more copy of the migrated template, gives its URL, and removes it in the end."""
+    from gateway.migrate import migrate  # noqa: PLC0415 - a test of pure formats need not pay for Alembic.
+
+    numbers = count()
+    if CLUSTER in pytestconfig.stash:
+        cluster = pytestconfig.stash[CLUSTER]
+        cluster.create(f"template_{worker_id}")
+        migrate(cluster.url(f"template_{worker_id}"))
+
+        @contextmanager
+        def copied_database() -> Iterator[str]:
+            name = f"test_{worker_id}_{next(numbers)}"
+            cluster.create(name, template=f"template_{worker_id}")
+            yield cluster.url(name)
+            cluster.drop(name)
+
+        return copied_database
+
+    folder = tmp_path_factory.mktemp("databases")
+    template = folder / "template.sqlite3"
+    migrate(f"sqlite:///{template}")
+    with closing(sqlite3.connect(template)) as connection:
+        # Whatever still waits in the write-ahead log has to be in the one file that is copied.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def copied_file() -> Iterator[str]:
+        own = folder / f"test_{next(numbers)}"
+        own.mkdir()
+        shutil.copyfile(template, own / "gateway.sqlite3")
+        yield f"sqlite:///{own / 'gateway.sqlite3'}"
+        shutil.rmtree(own)
+
+    return copied_file
+
+
+@pytest.fixture
+def database_url(_databases: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The URL of a database of this test's own, migrated and empty."""
+    with _databases() as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator["Database"]:
+    """A `gateway.db.Database` of this test's own, migrated and empty."""
+    from gateway.db import Database  # noqa: PLC0415 - as above.
+
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    """A clock that stands still until advanced."""
+    return FrozenClock()
+
+
+@pytest.fixture
+def server_processes(tmp_path: Path) -> Iterator[Processes]:
+    """Start real processes; their logs are in `tmp_path / "logs"`, and all are stopped at the end of the test."""
+    with processes(tmp_path / "logs") as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def test_authority(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
+    """A certificate authority for https on loopback."""
+    return TestAuthority(tmp_path_factory.mktemp("tls"))
