@@ -90,7 +90,17 @@ def verify_jwt(
     Raises `InvalidClaims` naming the claim that does not hold.
     """
     verified = verify_jws(unverified, keys=keys, typ=typ, algorithms=algorithms)
-    return check_claims(_claims_of(verified), issuer=issuer, audience=audience, now=now, leeway_seconds=leeway_seconds)
+    return check_claims(
+        parse_claims(verified), issuer=issuer, audience=audience, now=now, leeway_seconds=leeway_seconds
+    )
+
+
+def parse_claims(verified: VerifiedJws) -> dict[str, Any]:
+    """Read the payload of a verified JWS as claims, none of which has been checked yet; raises `InvalidClaims`."""
+    try:
+        return parse_json_object(verified.payload)
+    except MalformedInput as error:
+        raise InvalidClaims("the claims are not a JSON object") from error
 
 
 def check_claims(
@@ -209,13 +219,6 @@ def _key_named(protected: Mapping[str, Any], keys: Sequence[Jwk]) -> Jwk:
     if key is None:
         raise InvalidJws("the kid is not known here")
     return key
-
-
-def _claims_of(verified: VerifiedJws) -> dict[str, Any]:
-    try:
-        return parse_json_object(verified.payload)
-    except MalformedInput as error:
-        raise InvalidClaims("the claims are not a JSON object") from error
 
 
 def _audiences(value: object) -> set[str]:
