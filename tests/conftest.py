@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from gateway.db import Database
+from gateway.migrate import migrate
 from tests.kit.clock import FrozenClock
 from tests.kit.postgres import Cluster, NoPostgres, Server
 from tests.kit.processes import Processes, processes
 from tests.kit.tls import TestAuthority
-
-if TYPE_CHECKING:
-    from gateway.db import Database
 
 SERVER = pytest.StashKey[Server]()
 CLUSTER = pytest.StashKey[Cluster]()
@@ -78,8 +77,6 @@ def _databases(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Callable[[], AbstractContextManager[str]]:
     """Each call makes one more copy of the migrated template, gives its URL, and removes it in the end."""
-    from gateway.migrate import migrate  # noqa: PLC0415 - a test of pure formats need not pay for Alembic.
-
     numbers = count()
     if CLUSTER in pytestconfig.stash:
         cluster = pytestconfig.stash[CLUSTER]
@@ -121,10 +118,8 @@ def database_url(_databases: Callable[[], AbstractContextManager[str]]) -> Itera
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator["Database"]:
+def database(database_url: str) -> Iterator[Database]:
     """A `gateway.db.Database` of this test's own, migrated and empty."""
-    from gateway.db import Database  # noqa: PLC0415 - as above.
-
     opened = Database(database_url)
     yield opened
     opened.close()
