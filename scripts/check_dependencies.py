@@ -1,7 +1,8 @@
 """Compare what the code imports with what pyproject.toml asks for: nothing missing, nothing idle.
 
 An import in gateway/ or migrations/ must come from `dependencies`; one in tests/, scripts/ or benchmarks/ may also come
-from the `dev` extra. A dependency that nothing imports must say here how it is used instead.
+from the `dev` extra. A dependency that nothing imports must say here how it is used instead. And what is asked for must
+be in the lock files, or an installation would go without it.
 """
 
 import ast
@@ -58,6 +59,13 @@ def unmet(folders: Iterable[str], allowed: set[str], distributions: Mapping[str,
             yield f"{path.relative_to(REPOSITORY)} imports {module}, which pyproject.toml does not ask for"
 
 
+def unlocked(names: Iterable[str], lock_file: str) -> Iterator[str]:
+    """A line for each distribution that a lock file does not hold."""
+    locked = re.findall(r"^([\w.-]+)==", (REPOSITORY / lock_file).read_text(encoding="utf-8"), re.MULTILINE)
+    for name in set(names) - set(map(canonical_name, locked)):
+        yield f"{lock_file} lacks {name}: run `make lock`"
+
+
 def main() -> int:
     """Print what differs; the exit status: 0 when nothing does, else 1."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -79,6 +87,8 @@ def main() -> int:
         f"{name} is in USED_WITHOUT_IMPORT and not in pyproject.toml"
         for name in USED_WITHOUT_IMPORT.keys() - development
     )
+    findings.update(unlocked(run_time, "requirements.txt"))
+    findings.update(unlocked(development, "requirements-dev.txt"))
     for finding in sorted(findings):
         print(finding)
     return 1 if findings else 0

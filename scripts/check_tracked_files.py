@@ -24,12 +24,15 @@ INDEX_HOSTS = [
         ("deb", "debian", "org"),
     )
 ]
-FOLDERS = [str(REPOSITORY), "/" + "home/", "/" + "root/", "/" + "Users/"]
+FOLDERS = ["/" + name + r"/\w" for name in ("home", "root", "Users")]
+# Where this very clone lies, unless that is a name as general as /app or /src.
+if len(REPOSITORY.parts) > 2:  # noqa: PLR2004 - the root, and one name below it.
+    FOLDERS.append(re.escape(str(REPOSITORY)) + r"(?![\w-])")
 
 FORBIDDEN = (
     ("the host of a package index", re.compile("|".join(map(re.escape, INDEX_HOSTS)), re.IGNORECASE)),
-    # Preceded by a letter or digit it is part of something longer, such as a web address.
-    ("a folder of one machine", re.compile(r"(?<![\w.])(?:" + "|".join(map(re.escape, FOLDERS)) + r")(?=[\w.]|$)")),
+    # After a letter, digit or dot it is part of something longer, such as a web address.
+    ("a folder of one machine", re.compile(r"(?<![\w.])(?:" + "|".join(FOLDERS) + ")")),
 )
 
 
