@@ -1,0 +1,227 @@
+"""The database: one declarative base, the column habits, and the only two ways to a session.
+
+`Database.read()` never writes. `Database.write()` is one short transaction, committed when the block ends and rolled
+back when it raises. On SQLite every writer first takes one file lock, because plain `BEGIN IMMEDIATE` starves writers
+for seconds, and because SQLite before 3.51.3 can corrupt a WAL that is reset while it is being written; automatic
+checkpoints happen inside a commit, so they are under the same lock. PostgreSQL needs no lock of ours.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import uuid_utils.compat
+from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, MetaData, String, Uuid, create_engine, event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeDecorator
+
+from gateway.errors import Unavailable
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database did not answer, or no turn to write came in time. Nothing was changed."""
+
+    code = "database_unavailable"
+    title = "The gateway cannot answer now; nothing was changed"
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC `datetime`; refuses naive values, and restores the zone that SQLite forgets."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC; raises `ValueError` for a naive instant."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "an instant in the database needs a time zone"
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the instant as UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+pk = Annotated[UUID, mapped_column(Uuid, primary_key=True)]
+instant = Annotated[datetime, mapped_column(Instant)]
+expiry = Annotated[datetime, mapped_column(Instant, index=True)]
+"""The moment after which a row may be purged; always indexed."""
+identifier = Annotated[str, mapped_column(String(200))]
+"""A short identifier of ours or of a member: a member's code, a client id, a service id, a key id."""
+document = Annotated[dict[str, Any], mapped_column(JSON().with_variant(JSONB, "postgresql"))]
+
+
+class Base(DeclarativeBase):
+    """Every room's tables hang here; Alembic alone creates them."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+def new_id() -> UUID:
+    """Return a new UUIDv7 (RFC 9562 §5.7): unique, and ordered by time of creation."""
+    return uuid_utils.compat.uuid7()
+
+
+class Database:
+    """The one handle on the database. Assembles only: nothing connects until the first session."""
+
+    def __init__(self, url: str, *, timeout: float = 5.0, pool_size: int = 8) -> None:
+        self.url = make_url(url)
+        self.timeout = timeout
+        self.engine = _engine(url, timeout=timeout, pool_size=pool_size)
+        self._writing_engine = self.engine.execution_options(writes=True)
+        self._writer_lock: WriterLock | None = None
+        if self.is_sqlite and self.url.database:
+            self._writer_lock = WriterLock(Path(self.url.database + ".lock"))
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that is rolled back at the end: it must not write."""
+        with _faults_named(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open one write transaction: committed at the end of the block, rolled back if it raises.
+
+        Raises `DatabaseUnavailable` when the database does not answer or no turn comes within `timeout` seconds.
+        """
+        with (
+            _faults_named(),
+            self.turn_to_write(),
+            Session(self._writing_engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def close(self) -> None:
+        """Close every connection; on SQLite the last one checkpoints, hence under the writers' lock."""
+        with self.turn_to_write():
+            self.engine.dispose()
+
+    @contextmanager
+    def turn_to_write(self) -> Iterator[None]:
+        """Hold this machine's turn to write to the embedded database; nothing to hold on PostgreSQL."""
+        if self._writer_lock is None:
+            yield
+            return
+        with self._writer_lock.held(timeout=self.timeout):
+            yield
+
+
+class WriterLock:
+    """One writer at a time on the embedded database, across the threads and processes of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = threading.Lock()
+
+    @contextmanager
+    def held(self, *, timeout: float) -> Iterator[None]:
+        """Hold the lock for the block; raises `DatabaseUnavailable` after `timeout` seconds without it."""
+        deadline = time.monotonic() + timeout
+        if not self._threads.acquire(timeout=timeout):
+            raise DatabaseUnavailable(detail="no turn to write in this process")
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _lock_before(descriptor, deadline)
+                yield
+            finally:
+                os.close(descriptor)  # closing releases the lock, even after an exception
+        finally:
+            self._threads.release()
+
+
+def _lock_before(descriptor: int, deadline: float) -> None:
+    pause = 0.0002
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise DatabaseUnavailable(detail="no turn to write among the processes") from None
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.005)
+        else:
+            return
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Turn a lost or locked database into our own error; other faults pass as they are."""
+    try:
+        yield
+    except OperationalError as error:
+        raise DatabaseUnavailable(detail=type(error.orig).__name__) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable(detail=type(error.orig).__name__) from error
+        raise
+
+
+def _engine(url: str, *, timeout: float, pool_size: int) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": timeout})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=timeout,
+        connect_args={
+            "connect_timeout": max(1, int(timeout)),
+            "options": f"-c statement_timeout={int(timeout * 1000)} -c lock_timeout={int(timeout * 1000)}",
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    # Autocommit at the driver: `_begin_sqlite` alone opens transactions.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that started as a reader could fail half way with "database is locked": it takes its lock at once.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,129 @@
+"""Questions and changes about members and clients, as values that need no session."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.directory.models import ClientRow, MemberRow
+
+Jwk: TypeAlias = Mapping[str, Any]
+
+
+class ClientKind(StrEnum):
+    """What a client does here; one client may do several."""
+
+    RELYING_PARTY = "relying_party"
+    CONSUMER = "consumer"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An organisation. `code` is its short name in every contract: a slug (`dwp`) or a GSS code (`E06000008`)."""
+
+    code: str
+    name: str
+    kind: str
+    active: bool = True
+    keys: tuple[Jwk, ...] = ()
+    """Public keys with which the member signs agreements."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A member's system, with its public keys and what it may ask for. Deny by default: every list starts empty."""
+
+    client_id: str
+    member_code: str
+    name: str
+    kinds: tuple[ClientKind, ...]
+    active: bool = True
+    keys: tuple[Jwk, ...] = ()
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    grant_types: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    """Resource identifiers (RFC 8707) for which this client may have access tokens."""
+    account_kinds: tuple[str, ...] = ()
+    """Which kinds of account (`citizen`, `officer`) may sign in to this client."""
+    sector: str = ""
+    """The pairwise sector: the member's code unless the client declares its own sector identifier."""
+
+    def key(self, kid: str) -> Jwk | None:
+        """Return the registered public key with this `kid`, or `None`."""
+        return next((key for key in self.keys if key.get("kid") == kid), None)
+
+
+def find_member(session: Session, code: str) -> Member | None:
+    """Return the active member with this code."""
+    row = session.get(MemberRow, code)
+    return _member(row) if row is not None and row.active else None
+
+
+def find_client(session: Session, client_id: str) -> Client | None:
+    """Return the active client with this id, if its member is active too."""
+    row = session.get(ClientRow, client_id)
+    if row is None or not row.active:
+        return None
+    return _client(row) if find_member(session, row.member_code) is not None else None
+
+
+def list_members(session: Session) -> tuple[Member, ...]:
+    """Return every member, inactive ones included, by code."""
+    return tuple(_member(row) for row in session.scalars(select(MemberRow).order_by(MemberRow.code)))
+
+
+def list_clients(session: Session) -> tuple[Client, ...]:
+    """Return every client, inactive ones included, by id."""
+    return tuple(_client(row) for row in session.scalars(select(ClientRow).order_by(ClientRow.client_id)))
+
+
+def record_member(session: Session, member: Member, *, at: datetime) -> None:
+    """Write a member, new or changed."""
+    row = session.get(MemberRow, member.code) or MemberRow(code=member.code, created_at=at)
+    row.name, row.kind, row.active = member.name, member.kind, member.active
+    row.jwks = {"keys": [dict(key) for key in member.keys]}
+    session.add(row)
+    session.flush()
+
+
+def record_client(session: Session, client: Client, *, at: datetime) -> None:
+    """Write a client, new or changed."""
+    row = session.get(ClientRow, client.client_id) or ClientRow(client_id=client.client_id, created_at=at)
+    values = asdict(client)
+    row.jwks = {"keys": [dict(key) for key in values.pop("keys")]}
+    row.sector = values.pop("sector") or client.member_code
+    for name in ("client_id", "member_code", "name", "active"):
+        setattr(row, name, values.pop(name))
+    for name, items in values.items():
+        setattr(row, name, [str(item) for item in items])
+    session.add(row)
+    session.flush()
+
+
+def _member(row: MemberRow) -> Member:
+    return Member(code=row.code, name=row.name, kind=row.kind, active=row.active, keys=tuple(row.jwks["keys"]))
+
+
+def _client(row: ClientRow) -> Client:
+    return Client(
+        client_id=row.client_id,
+        member_code=row.member_code,
+        name=row.name,
+        kinds=tuple(ClientKind(kind) for kind in row.kinds),
+        active=row.active,
+        keys=tuple(row.jwks["keys"]),
+        redirect_uris=tuple(row.redirect_uris),
+        post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
+        grant_types=tuple(row.grant_types),
+        scopes=tuple(row.scopes),
+        resources=tuple(row.resources),
+        account_kinds=tuple(row.account_kinds),
+        sector=row.sector,
+    )

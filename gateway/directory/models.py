@@ -1,0 +1,45 @@
+"""The directory's tables."""
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.db import Base, identifier, instant
+
+json_list = JSON().with_variant(JSONB, "postgresql")
+
+
+class MemberRow(Base):
+    """An organisation: department, agency, council, shared-service centre or oversight body."""
+
+    __tablename__ = "members"
+
+    code: Mapped[identifier] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(40))
+    active: Mapped[bool]
+    jwks: Mapped[dict[str, Any]] = mapped_column(json_list)
+    created_at: Mapped[instant]
+
+
+class ClientRow(Base):
+    """A member's system: relying party, consumer or provider."""
+
+    __tablename__ = "clients"
+
+    client_id: Mapped[identifier] = mapped_column(primary_key=True)
+    member_code: Mapped[identifier] = mapped_column(ForeignKey("members.code"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    kinds: Mapped[list[str]] = mapped_column(json_list)
+    active: Mapped[bool]
+    jwks: Mapped[dict[str, Any]] = mapped_column(json_list)
+    redirect_uris: Mapped[list[str]] = mapped_column(json_list)
+    post_logout_redirect_uris: Mapped[list[str]] = mapped_column(json_list)
+    grant_types: Mapped[list[str]] = mapped_column(json_list)
+    scopes: Mapped[list[str]] = mapped_column(json_list)
+    resources: Mapped[list[str]] = mapped_column(json_list)
+    account_kinds: Mapped[list[str]] = mapped_column(json_list)
+    sector: Mapped[identifier]
+    created_at: Mapped[instant]

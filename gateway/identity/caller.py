@@ -1,0 +1,49 @@
+"""Who is calling, for whom, and how strongly they signed in: what every guarded door is given.
+
+`sharing` and `oidc` never see each other; both know this.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActingOfficer:
+    """The member of staff on whose behalf a client calls."""
+
+    account_id: UUID
+    sub: str
+    """The officer's pairwise subject in the client's sector."""
+    member_code: str
+    roles: tuple[str, ...]
+    acr: str
+    """How strongly the officer signed in: `AAL1`, `AAL2` or `AAL3`."""
+    auth_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An authenticated client, and the officer it acts for, if any."""
+
+    client: Client
+    officer: ActingOfficer | None
+    scopes: frozenset[str]
+    token_id: str
+    """The access token's `jti`."""
+    expires_at: datetime
+
+    @property
+    def member_code(self) -> str:
+        """The member whose system is calling."""
+        return self.client.member_code
+
+
+CallerFromAuthorization: TypeAlias = Callable[[Session, str | None, datetime], Caller]
+"""Turns an `Authorization` header into a `Caller`, or raises an UNAUTHENTICATED `GatewayError`."""

@@ -1,0 +1,143 @@
+"""Settings: the environment (`GATEWAY_*`) read once into a frozen value; the only reader of the environment.
+
+Every setting has a default that suits one machine, except `GATEWAY_ISSUER`, which only the operator can know.
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from environs import Env, EnvError, FileAwareEnv, validate
+
+from gateway.errors import SettingsError
+
+SECRET = {"secret": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that an operator chooses. Times are in seconds, sizes in bytes."""
+
+    issuer: str
+    """The OpenID Provider's issuer identifier and the base of every address the gateway states about itself."""
+    state_dir: Path
+    """Holds keys, the embedded database, the log's files and the per-subject keys."""
+    database_url: str = field(metadata=SECRET)
+    policies_dir: Path
+    log_origin: str
+    """The log's origin line and key name (C2SP tlog-checkpoint)."""
+    unsafe_allow_plain_http: bool = False
+    """For demonstrations on loopback only: no TLS, cookies without `Secure`."""
+    demonstration: bool = False
+    """Synthetic people only: shows the banner on every page and accepts NINOs with the never-issued prefix QQ."""
+    outgoing_allow_loopback: tuple[str, ...] = ()
+    """`host:port` pairs on loopback or private addresses that outgoing calls may reach."""
+    outgoing_ca_file: Path | None = None
+    """Trust anchors for outgoing TLS; the system's when absent."""
+    workers: int = 2
+    threads: int = 8
+    listen: str = "127.0.0.1:8000"
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    provider_timeout: float = 10.0
+    """The whole time a provider has to answer."""
+    exchange_lease: float = 30.0
+    """How long an exchange may stay open before recovery closes it as abandoned; above `provider_timeout`."""
+    database_timeout: float = 5.0
+    """How long a writer waits for its turn before the request is answered `503`."""
+    sequencer_interval: float = 0.2
+    """How often pending audit events are numbered and published."""
+    merge_delay: float = 10.0
+    """The stated maximum between an event's commit and its appearance under a published checkpoint."""
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that would be unsafe or could not work."""
+        parts = urlsplit(self.issuer)
+        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
+            raise SettingsError("GATEWAY_ISSUER must be an https URL without query or fragment.")
+        if self.issuer.endswith("/"):
+            raise SettingsError("GATEWAY_ISSUER must not end with a slash.")
+        if parts.scheme == "http" and not self.unsafe_allow_plain_http:
+            raise SettingsError("GATEWAY_ISSUER must be https (or set GATEWAY_UNSAFE_ALLOW_PLAIN_HTTP=true on loopback).")
+        if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            raise SettingsError("Plain http is for loopback only; GATEWAY_ISSUER names another host.")
+        if self.exchange_lease <= self.provider_timeout:
+            raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether cookies carry `Secure` and the `__Host-` prefix: always, unless plain http was chosen."""
+        return urlsplit(self.issuer).scheme == "https"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Private keys of the gateway itself."""
+        return self.state_dir / "keys"
+
+    @property
+    def subject_keys_dir(self) -> Path:
+        """Per-subject keys; kept out of every backup of the database."""
+        return self.state_dir / "subject-keys"
+
+    @property
+    def log_dir(self) -> Path:
+        """The published log: tiles, entry bundles, checkpoint."""
+        return self.state_dir / "log"
+
+    def masked(self) -> dict[str, str]:
+        """Return every setting as text, secrets masked, in the order declared."""
+        return {
+            f"GATEWAY_{item.name.upper()}": _masked(item.metadata, getattr(self, item.name)) for item in fields(self)
+        }
+
+    def __repr__(self) -> str:
+        """Name the settings without their secrets."""
+        return f"Settings({self.masked()})"
+
+
+def _masked(metadata: Any, value: object) -> str:
+    if not metadata.get("secret"):
+        return ",".join(value) if isinstance(value, tuple) else str(value)
+    scheme, separator, rest = str(value).partition("://")
+    # A database URL is worth reading without its credentials: keep scheme, host and name.
+    return f"{scheme}://***@{rest.rpartition('@')[2]}" if separator and "@" in rest else str(value)
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment; `GATEWAY_X_FILE` names a file that holds `GATEWAY_X`.
+
+    Raises `SettingsError` naming the variable that is missing or wrong.
+    """
+    try:
+        return _read(FileAwareEnv(prefix="GATEWAY_", eager=True))
+    except (EnvError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+
+
+def _read(env: Env) -> Settings:
+    state_dir = env.path("STATE_DIR", Path("var")).resolve()
+    issuer = env.str("ISSUER")
+    return Settings(
+        issuer=issuer,
+        state_dir=state_dir,
+        database_url=env.str("DATABASE_URL", f"sqlite:///{state_dir / 'gateway.sqlite3'}"),
+        policies_dir=env.path("POLICIES_DIR", Path(__file__).resolve().parent.parent / "policies").resolve(),
+        log_origin=env.str("LOG_ORIGIN", (urlsplit(issuer).netloc or "gateway") + "/log"),
+        unsafe_allow_plain_http=env.bool("UNSAFE_ALLOW_PLAIN_HTTP", False),
+        demonstration=env.bool("DEMONSTRATION", False),
+        outgoing_allow_loopback=tuple(env.list("OUTGOING_ALLOW_LOOPBACK", [])),
+        outgoing_ca_file=env.path("OUTGOING_CA_FILE", None),
+        workers=env.int("WORKERS", 2, validate=validate.Range(min=1, max=64)),
+        threads=env.int("THREADS", 8, validate=validate.Range(min=1, max=256)),
+        listen=env.str("LISTEN", "127.0.0.1:8000"),
+        tls_certificate=env.path("TLS_CERTIFICATE", None),
+        tls_key=env.path("TLS_KEY", None),
+        provider_timeout=env.float("PROVIDER_TIMEOUT", 10.0, validate=validate.Range(min=0.1)),
+        exchange_lease=env.float("EXCHANGE_LEASE", 30.0, validate=validate.Range(min=0.2)),
+        database_timeout=env.float("DATABASE_TIMEOUT", 5.0, validate=validate.Range(min=0.1)),
+        sequencer_interval=env.float("SEQUENCER_INTERVAL", 0.2, validate=validate.Range(min=0.01)),
+        merge_delay=env.float("MERGE_DELAY", 10.0, validate=validate.Range(min=1.0)),
+        log_level=env.str("LOG_LEVEL", "INFO"),
+    )
