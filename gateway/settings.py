@@ -60,7 +60,9 @@ class Settings:
         if self.issuer.endswith("/"):
             raise SettingsError("GATEWAY_ISSUER must not end with a slash.")
         if parts.scheme == "http" and not self.unsafe_allow_plain_http:
-            raise SettingsError("GATEWAY_ISSUER must be https (or set GATEWAY_UNSAFE_ALLOW_PLAIN_HTTP=true on loopback).")
+            raise SettingsError(
+                "GATEWAY_ISSUER must be https (or set GATEWAY_UNSAFE_ALLOW_PLAIN_HTTP=true on loopback)."
+            )
         if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
             raise SettingsError("Plain http is for loopback only; GATEWAY_ISSUER names another host.")
         if self.exchange_lease <= self.provider_timeout:

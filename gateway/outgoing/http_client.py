@@ -1,0 +1,170 @@
+"""One guarded HTTP request.
+
+The host is resolved here, every address is judged, and the connection is made to the judged address itself, so that a
+name which changes its mind between check and use gains nothing (DNS rebinding).
+"""
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
+from urllib3.util import Timeout
+
+from gateway.errors import GatewayError, Kind
+
+CHUNK = 16 * 1024
+
+
+class AddressForbidden(GatewayError):
+    """The address is not one that outgoing calls may reach."""
+
+    kind = Kind.UPSTREAM
+    code = "address_forbidden"
+    title = "The other system's address is not allowed"
+
+
+class Unreachable(GatewayError):
+    """No connection, a broken one, or TLS that does not hold."""
+
+    kind = Kind.UPSTREAM
+    code = "unreachable"
+    title = "The other system could not be reached"
+
+
+class TooSlow(GatewayError):
+    """The answer was not complete in time."""
+
+    kind = Kind.UPSTREAM_TIMEOUT
+    code = "too_slow"
+    title = "The other system did not answer in time"
+
+
+class AnswerTooLarge(GatewayError):
+    """The answer is larger than it may be; the rest was not read."""
+
+    kind = Kind.UPSTREAM
+    code = "answer_too_large"
+    title = "The other system's answer is too large"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back, headers by lower-case name."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Makes guarded requests. Assembles only: connections are made when a request is."""
+
+    def __init__(
+        self, *, allow_loopback: tuple[str, ...] = (), ca_file: Path | None = None, allow_plain_http: bool = False
+    ) -> None:
+        self._allowed = frozenset(allow_loopback)
+        self._allow_plain_http = allow_plain_http
+        self._tls = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._pools: dict[tuple[str, str, int, str], urllib3.HTTPConnectionPool] = {}
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_seconds: float,
+        max_bytes: int,
+    ) -> Answer:
+        """Send one request; raises `AddressForbidden`, `Unreachable`, `TooSlow` or `AnswerTooLarge`."""
+        deadline = time.monotonic() + timeout_seconds
+        pool, host = self._pool_for(url)
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            response = pool.urlopen(
+                method,
+                target,
+                body=body,
+                headers={**headers, "Host": host, "Accept-Encoding": "identity"},
+                redirect=False,
+                retries=False,  # a lost answer may have been a disclosure: only the exchange decides to ask again
+                timeout=Timeout(total=timeout_seconds),
+                preload_content=False,
+            )
+            try:
+                content = _read(response, deadline=deadline, max_bytes=max_bytes)
+            except BaseException:
+                response.close()
+                raise
+            response.release_conn()
+        except Urllib3Timeout as error:
+            raise TooSlow(detail=type(error).__name__) from error
+        except SSLError as error:
+            raise Unreachable(detail="TLS verification failed") from error
+        except (HTTPError, OSError) as error:
+            raise Unreachable(detail=type(error).__name__) from error
+        return Answer(
+            status=response.status,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=content,
+        )
+
+    def _pool_for(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
+        parts = urlsplit(url)
+        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.password:
+            raise AddressForbidden(detail="not a plain http(s) address")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        allowed = f"{parts.hostname}:{port}" in self._allowed
+        if parts.scheme == "http" and not (allowed and self._allow_plain_http):
+            raise AddressForbidden(detail="plain http")
+        address = _judged_address(parts.hostname, port, allowed=allowed)
+        key = (parts.scheme, address, port, parts.hostname)
+        if key not in self._pools:
+            self._pools[key] = self._make_pool(*key)
+        return self._pools[key], parts.netloc
+
+    def _make_pool(self, scheme: str, address: str, port: int, hostname: str) -> urllib3.HTTPConnectionPool:
+        if scheme == "http":
+            return urllib3.HTTPConnectionPool(address, port, maxsize=16)
+        return urllib3.HTTPSConnectionPool(
+            address,
+            port,
+            maxsize=16,
+            ssl_context=self._tls,
+            server_hostname=hostname,
+            assert_hostname=hostname,
+        )
+
+
+def _judged_address(host: str, port: int, *, allowed: bool) -> str:
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise Unreachable(detail="the name cannot be resolved") from error
+    # One special address among several is enough to refuse: which one is used would be the name server's choice.
+    if not allowed and not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found):
+        raise AddressForbidden(detail="a loopback, private or special address")
+    return min(found, key=lambda address: (":" in address, address))
+
+
+def _read(response: urllib3.BaseHTTPResponse, *, deadline: float, max_bytes: int) -> bytes:
+    """Read at most `max_bytes` before `deadline`, so that a dripping answer cannot hold a worker."""
+    content = bytearray()
+    while chunk := response.read1(CHUNK):
+        content += chunk
+        if len(content) > max_bytes:
+            raise AnswerTooLarge
+        if time.monotonic() > deadline:
+            raise TooSlow(detail="the answer dripped")
+    return bytes(content)
