@@ -39,8 +39,8 @@ find_python() {
     return 1
 }
 
-# A virtual environment whose interpreter was removed or replaced cannot be mended, only made anew.
-if ! .venv/bin/python -c "$examine" >/dev/null 2>&1; then
+# A virtual environment left half made, or whose interpreter was removed, cannot be mended: it is made anew.
+if ! .venv/bin/python -c "$examine"'import pip' >/dev/null 2>&1; then
     python=$(find_python) || exit 1
     "$python" -m venv --clear .venv
 fi
