@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from gateway.db import Database
 from gateway.migrate import migrate
@@ -24,6 +25,11 @@ from tests.kit.tls import TestAuthority
 
 SERVER = pytest.StashKey[Server]()
 CLUSTER = pytest.StashKey[Cluster]()
+
+
+# A busy machine is slow now and then, which says nothing about the code: pytest-timeout bounds each test instead.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
