@@ -5,6 +5,7 @@ from datetime import date
 
 from govuk_frontend_wtf.wtforms_widgets import GovCheckboxesInput, GovSubmitInput, GovTextInput
 from wtforms import SelectMultipleField, StringField, SubmitField, ValidationError
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # the stubs are of wtforms 3.2
 from wtforms.validators import InputRequired, Length, Regexp
 
 from gateway.web.forms import PageForm, PartedDateField, no_control_characters, without_spaces
@@ -75,7 +76,7 @@ class AskForm(PageForm):
         "What do you need to know?",
         widget=GovCheckboxesInput(),
         description="Ask only for what this case needs",
-        choices=[*COVERED_FIELDS, *UNCOVERED_FIELDS],
+        choices=[SelectChoice(name, label) for name, label in (*COVERED_FIELDS, *UNCOVERED_FIELDS)],
         default=[name for name, _ in COVERED_FIELDS],
         validators=[InputRequired("Select what you need to know")],
     )

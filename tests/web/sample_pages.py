@@ -1,6 +1,7 @@
-"""Every page with invented content, in two scratch apps: what the tests look at, and a way to look at them oneself:
+"""Every page with invented content, in two scratch apps, for the tests to look at.
 
-python -m tests.web.sample_pages serves the gateway's pages on loopback port 8765 and the portal's on 8766.
+To look oneself: `python -m tests.web.sample_pages` serves the gateway's pages on loopback port 8765 and the portal's
+on 8766, each under the path its `SamplePage` names.
 """
 
 import secrets
@@ -33,7 +34,7 @@ RULES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SamplePage:
     """Where a page stands, what it is made from, and whether it takes a form (by GET empty, by POST checked)."""
 
@@ -245,6 +246,7 @@ PORTAL_PAGES = (
     ),
     SamplePage(
         path="/ask",
+        current="Ask about a person",
         template="demo/portal_ask.html",
         context={"back_href": "/"},
         form=lambda: AskForm(today=date(2026, 6, 4)),
@@ -334,7 +336,8 @@ def _view(page: SamplePage) -> Callable[[], str]:
         }
         if page.signed_in_as:
             context["navigation"] = [
-                {"text": name, "href": "/", "current": name == page.current} for name in ("Exchanges", "Account")
+                {"text": name, "href": "/", "current": name == page.current}
+                for name in (("Exchanges", "Account") if page in GATEWAY_PAGES else ("Ask about a person",))
             ]
         if page.form is not None:
             context["form"] = page.form()
