@@ -1,0 +1,197 @@
+"""An event enters the log: in the caller's transaction, without an index, with its details encrypted.
+
+The log never holds an event that did not happen, nor does anything happen without its event: both commit together or
+not at all. The index comes later, from the sequencer.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from gateway.audit.errors import DetailsAltered, DetailsErased, EntryTooLarge, EventNotFound, EventRefused
+from gateway.audit.events import check_registered
+from gateway.audit.models import EventRow
+from gateway.audit.noise import EVERYONE_ELSE, count_one, network_of, take_finished
+from gateway.audit.subject_keys import SubjectKeys
+from gateway.clock import rfc3339
+from gateway.db import new_id
+from gateway.wire.canonical import canonical_json
+from gateway.wire.encoding import parse_json_object
+from gateway.wire.errors import InvalidTree, MalformedInput
+from gateway.wire.leaves import Leaf, commitment, parse_leaf
+from gateway.wire.merkle import leaf_hash
+from gateway.wire.tiles import MAX_ENTRY_BYTES
+
+MAX_DETAILS_BYTES = 262_144
+_SALT_BYTES = 16
+_NONCE_BYTES = 12
+
+# What stands in a leaf is public for ever and is read by many programs: plain ASCII without spaces, or nothing.
+_PLAIN = re.compile(r"[!-~]{1,200}")
+# Control characters, lone surrogates, line separators and the controls of text direction can make a line look like
+# another one to whoever reads it.
+_MISLEADING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened.
+
+    `members` are member codes and `reference` a public id (an exchange id): both stand in the public leaf, as do name
+    and outcome. `details` are JSON without floating-point numbers and are never public; `subject` is the opaque
+    internal reference of the person they are about, whose key encrypts them, or None.
+    """
+
+    name: str
+    outcome: str
+    members: tuple[str, ...]
+    details: Mapping[str, Any] = field(repr=False)
+    subject: str | None = field(default=None, repr=False)
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What was written: the event's id, the leaf's bytes, and the 32-byte leaf hash by which receipts name it."""
+
+    event_id: UUID
+    leaf: bytes
+    leaf_hash: bytes
+
+
+class AuditLog:
+    """The way into the log, and the way back to an event's details."""
+
+    def __init__(self, *, subject_keys: SubjectKeys) -> None:
+        self._subject_keys = subject_keys
+
+    def append(self, session: Session, event: Event, *, at: datetime) -> Entry:
+        r"""Write the event in the caller's transaction; it is recorded when, and only when, that commits.
+
+        Characters that could mislead a reader are written as `\uXXXX` in the details. Raises `UnknownEvent` for what
+        the registry does not hold, `EventRefused` for a public part that is not plain ASCII or details that are not
+        JSON, `EntryTooLarge` for an entry over 65,535 bytes; nothing is written then.
+        """
+        check_registered(event.name, outcome=event.outcome, fields=frozenset(event.details))
+        event_id, salt = new_id(), secrets.token_bytes(_SALT_BYTES)
+        plain = _plainly(event.details)
+        details = _details_json(plain)
+        leaf = _leaf_of(event, event_id=event_id, at=at, committed=commitment(salt, plain))
+        hashed = leaf_hash(leaf)
+        subject_key = self._subject_keys.key_for(event.subject)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        # The event's id is authenticated with the details: they cannot be moved to another event.
+        encrypted = AESGCM(subject_key.key).encrypt(nonce, salt + details, event_id.bytes)
+        row = {
+            "id": event_id,
+            "occurred_at": at,
+            "name": event.name,
+            "outcome": event.outcome,
+            "reference": event.reference,
+            "leaf": leaf,
+            "leaf_hash": hashed,
+            "subject_tag": subject_key.tag,
+            "key_id": subject_key.key_id,
+            "details": nonce + encrypted,
+        }
+        session.execute(insert(EventRow).values(row))
+        return Entry(event_id=event_id, leaf=leaf, leaf_hash=hashed)
+
+    def details_of(self, session: Session, event_id: UUID) -> dict[str, Any]:
+        """Return an event's details, checked against the commitment in its leaf.
+
+        Raises `EventNotFound`, `DetailsErased` when the subject's key was destroyed, `DetailsAltered`.
+        """
+        row = session.get(EventRow, event_id)
+        if row is None:
+            raise EventNotFound
+        key = self._subject_keys.find_key(row.subject_tag, row.key_id)
+        if key is None:
+            raise DetailsErased
+        return _open_details(row, key)
+
+    def count_noise(self, session: Session, *, source: str, code: str, at: datetime) -> None:
+        """Count one unauthenticated request; `source` is a network address, kept only as a keyed hash.
+
+        `code` says what was wrong and is one of ours, never a word of the request's.
+        """
+        if not _PLAIN.fullmatch(code):
+            raise EventRefused(detail="a code of noise is plain text")
+        tag = self._subject_keys.tag(f"source\x00{network_of(source)}")
+        count_one(session, source_tag=tag, code=code, at=at)
+
+    def flush_noise(self, session: Session, *, now: datetime, limit: int = 500) -> int:
+        """Turn counts of minutes that are over into entries, at most `limit`; returns how many."""
+        counts = take_finished(session, now=now, limit=limit)
+        for noise in counts:
+            details = {
+                "minute": rfc3339(noise.minute),
+                "code": noise.code,
+                "source": noise.source if noise.source == EVERYONE_ELSE else noise.source[:16],
+                "count": noise.count,
+            }
+            event = Event(name="audit.noise.counted", outcome="counted", members=(), details=details)
+            self.append(session, event, at=now)
+        return len(counts)
+
+
+def _leaf_of(event: Event, *, event_id: UUID, at: datetime, committed: str) -> bytes:
+    public = (*event.members, *([] if event.reference is None else [event.reference]))
+    if not all(_PLAIN.fullmatch(text) for text in public):
+        raise EventRefused(detail="members and reference are plain ASCII of at most 200 characters")
+    leaf = Leaf(
+        event_id=str(event_id),
+        event=event.name,
+        at=rfc3339(at),
+        members=event.members,
+        outcome=event.outcome,
+        reference=event.reference,
+        commitment=committed,
+    )
+    try:
+        return leaf.encode()
+    except InvalidTree as error:
+        raise EntryTooLarge(detail=f"an entry has at most {MAX_ENTRY_BYTES} bytes") from error
+
+
+def _details_json(details: Mapping[str, Any]) -> bytes:
+    try:
+        encoded = canonical_json(details)
+    except MalformedInput as error:
+        raise EventRefused(detail=error.detail) from error
+    if len(encoded) > MAX_DETAILS_BYTES:
+        raise EntryTooLarge(detail=f"details have at most {MAX_DETAILS_BYTES} bytes")
+    return encoded
+
+
+def _plainly(value: Any) -> Any:
+    if isinstance(value, str):
+        return _MISLEADING.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
+    if isinstance(value, Mapping):
+        return {_plainly(name): _plainly(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plainly(item) for item in value]
+    return value
+
+
+def _open_details(row: EventRow, key: bytes) -> dict[str, Any]:
+    nonce, encrypted = row.details[:_NONCE_BYTES], row.details[_NONCE_BYTES:]
+    try:
+        opened = AESGCM(key).decrypt(nonce, encrypted, row.id.bytes)
+        details = parse_json_object(opened[_SALT_BYTES:])
+        committed = commitment(opened[:_SALT_BYTES], details)
+        leaf = parse_leaf(row.leaf)
+    except (InvalidTag, MalformedInput, InvalidTree) as error:
+        raise DetailsAltered(detail=str(row.id)) from error
+    if committed != leaf.commitment or leaf.event_id != str(row.id):
+        raise DetailsAltered(detail=str(row.id))
+    return details

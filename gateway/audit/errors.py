@@ -1,0 +1,90 @@
+"""What can go wrong in the log. Faults of the gateway itself are `BROKEN`: callers see nothing of their detail."""
+
+from gateway.errors import GatewayError, Kind
+
+
+class UnknownEvent(GatewayError):
+    """An event, outcome or detail that the registry does not hold. Nothing was written."""
+
+    kind = Kind.BROKEN
+    code = "unknown_event"
+    title = "This event is not in the registry"
+
+
+class EventRefused(GatewayError):
+    """An event whose public part would not be plain, or that cannot be encoded. Nothing was written."""
+
+    kind = Kind.BROKEN
+    code = "event_refused"
+    title = "This event cannot be recorded"
+
+
+class EntryTooLarge(EventRefused):
+    """An entry over 65,535 bytes, which C2SP tlog-tiles cannot hold, or details beyond their limit."""
+
+    code = "entry_too_large"
+    title = "This event is too large to be recorded"
+
+
+class EventNotFound(GatewayError):
+    """No event has this id or reference."""
+
+    kind = Kind.NOT_FOUND
+    code = "event_not_found"
+    title = "The log has no such event"
+
+
+class DetailsErased(GatewayError):
+    """The key of the person these details are about was destroyed: they cannot be read by anyone, ever."""
+
+    kind = Kind.NOT_FOUND
+    code = "details_erased"
+    title = "The details of this event were erased"
+
+
+class DetailsAltered(GatewayError):
+    """Stored details that do not decrypt, or do not open the commitment in the log."""
+
+    kind = Kind.BROKEN
+    code = "details_altered"
+    title = "The details of this event were altered"
+
+
+class LogForked(GatewayError):
+    """The database and the published log disagree: signing would state two histories. Nothing was signed."""
+
+    kind = Kind.BROKEN
+    code = "log_forked"
+    title = "The log's database and its published files disagree; nothing is signed until they agree"
+
+
+class LogNotVerified(GatewayError):
+    """The published log does not hold together; the text names the first place that disagrees."""
+
+    kind = Kind.INVALID
+    code = "log_not_verified"
+    title = "The log does not verify"
+
+
+class LogUnreadable(GatewayError):
+    """A source of the log did not answer, or answered with something that cannot be the log's file."""
+
+    kind = Kind.UPSTREAM
+    code = "log_unreadable"
+    title = "The log cannot be read"
+
+
+class NotYetPublished(GatewayError):
+    """The event is recorded, but no published checkpoint covers it yet."""
+
+    kind = Kind.CONFLICT
+    code = "not_yet_published"
+    title = "This event is not under a published checkpoint yet; try again in a few seconds"
+
+
+class NoSuchLogFile(GatewayError):
+    """An address below the log that names no published tile, bundle or checkpoint."""
+
+    kind = Kind.NOT_FOUND
+    code = "no_such_log_file"
+    title = "The log has no such file"

@@ -1,0 +1,289 @@
+"""The registry: every event the gateway can record. What is not here cannot be written.
+
+A name is a fact in the past tense, `room.thing.happened`. Name, time, members, outcome and reference are public in
+the log's leaf; the details are encrypted, and only a salted commitment to them is public. To record something new, add
+it here and remake docs/audit-events.md with `gateway audit events`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.audit.errors import UnknownEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType:
+    """One kind of event: what it states, the details it may carry, the outcomes it may have."""
+
+    name: str
+    description: str
+    fields: tuple[str, ...]
+    outcomes: tuple[str, ...]
+
+
+# The outcome of something that was done, and of something that was asked and not done. The four outcomes of an
+# exchange have names of their own, the same as in its receipt.
+DONE = "done"
+REFUSED = "refused"
+
+_EXCHANGE = (
+    "exchange",
+    "client",
+    "consumer",
+    "provider",
+    "officer",
+    "officer_name",
+    "roles",
+    "acr",
+    "service",
+    "purpose",
+    "legal_gateway",
+    "agreement",
+    "agreement_version",
+    "policy_digest",
+    "decision",
+    "rules",
+    "decision_inputs",
+    "subject",
+    "subject_kind",
+    "handle",
+    "case_reference",
+    "fields_requested",
+    "fields_disclosed",
+    "fields_withheld",
+    "fields_dropped",
+    "request_digest",
+    "provider_jwt_digest",
+    "reason",
+)
+_SIGN_IN = ("account", "account_kind", "member", "roles", "session", "client", "acr", "amr", "source", "reason")
+_TOKENS = (
+    "client",
+    "member",
+    "account",
+    "account_kind",
+    "roles",
+    "grant_type",
+    "scope",
+    "resource",
+    "audience",
+    "acr",
+    "session",
+    "family",
+    "token",
+    "source",
+    "reason",
+    "code",
+    "key_id",
+)
+_AGREEMENT = (
+    "agreement",
+    "version",
+    "consumer",
+    "provider",
+    "service",
+    "member",
+    "digest",
+    "key_id",
+    "status",
+    "by",
+    "reason",
+)
+_DIRECTORY = ("member", "client", "name", "kind", "kinds", "key_ids", "active", "by")
+
+_TYPES = (
+    EventType(
+        name="sharing.record.disclosed",
+        description="A record was disclosed to a consumer under an agreement. The reference is the exchange id.",
+        fields=_EXCHANGE,
+        outcomes=("disclosed",),
+    ),
+    EventType(
+        name="sharing.record.refused",
+        description="A request for a record was understood and refused by policy. The reference is the exchange id.",
+        fields=_EXCHANGE,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="sharing.exchange.failed",
+        description="A permitted exchange ended without an answer, most often through the provider's fault.",
+        fields=_EXCHANGE,
+        outcomes=("failed",),
+    ),
+    EventType(
+        name="sharing.exchange.abandoned",
+        description="An exchange whose lease ran out was closed by recovery; nothing was released.",
+        fields=_EXCHANGE,
+        outcomes=("abandoned",),
+    ),
+    EventType(
+        name="sharing.request.rejected",
+        description="A known client sent a request that was malformed, replayed, stale or wrongly signed.",
+        fields=(*_EXCHANGE, "code", "detail", "source", "key_id"),
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="identity.officer.signed_in",
+        description="An officer of a member signed in, or stepped up to a stronger level.",
+        fields=_SIGN_IN,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="identity.citizen.signed_in",
+        description="A citizen signed in, or stepped up to a stronger level.",
+        fields=_SIGN_IN,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="identity.sign_in.failed",
+        description="Signing in to a known account failed: wrong password or code, throttled, suspended.",
+        fields=_SIGN_IN,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="identity.session.ended",
+        description="A signed-in session ended: by signing out, or because it was ended.",
+        fields=_SIGN_IN,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="identity.account.registered",
+        description="An account was made, with its kind, member and roles.",
+        fields=("account", "account_kind", "member", "roles", "by"),
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="identity.account.suspended",
+        description="An account was suspended: it can no longer sign in, and its sessions end.",
+        fields=("account", "account_kind", "member", "by", "reason"),
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="oidc.tokens.issued",
+        description="A client received tokens for a code or in its own name.",
+        fields=_TOKENS,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="oidc.tokens.refused",
+        description="An authenticated client asked for tokens it may not have.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="oidc.tokens.refreshed",
+        description="A client exchanged a refresh token for new tokens.",
+        fields=_TOKENS,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="oidc.client.rejected",
+        description="An assertion named a known client and failed: bad signature, wrong audience, expired, replayed.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="oidc.code.replayed",
+        description="An authorization code was used again; the tokens of its first use were revoked.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="oidc.refresh_token.replayed",
+        description="A refresh token was used again; every token of its family was revoked.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
+        name="agreements.agreement.imported",
+        description="An agreement was read into the database, as a draft unless both signatures verified.",
+        fields=_AGREEMENT,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="agreements.agreement.signed",
+        description="A member's signature over an agreement was verified and recorded.",
+        fields=_AGREEMENT,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="agreements.agreement.suspended",
+        description="An agreement was suspended: nothing is released under it after this commits.",
+        fields=_AGREEMENT,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="agreements.agreement.resumed",
+        description="A suspended agreement was put in force again.",
+        fields=_AGREEMENT,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="directory.client.registered",
+        description="A member's system was registered or changed.",
+        fields=_DIRECTORY,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="directory.member.registered",
+        description="A member was registered or changed.",
+        fields=_DIRECTORY,
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="oversight.exchanges.viewed",
+        description="An auditor looked at exchanges: the search, or one exchange in full.",
+        fields=("account", "member", "roles", "exchange", "search", "count", "session"),
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="oversight.proof.downloaded",
+        description="An auditor downloaded the proof of one exchange.",
+        fields=("account", "member", "roles", "exchange", "session"),
+        outcomes=(DONE,),
+    ),
+    EventType(
+        name="audit.noise.counted",
+        description="How many unauthenticated requests of one kind one source sent within one minute.",
+        fields=("source", "code", "count", "minute"),
+        outcomes=("counted",),
+    ),
+)
+
+EVENTS: Mapping[str, EventType] = {event.name: event for event in _TYPES}
+
+
+def check_registered(name: str, *, outcome: str, fields: frozenset[str]) -> None:
+    """Raise `UnknownEvent` unless the registry holds this event with this outcome and at least these details."""
+    known = EVENTS.get(name)
+    if known is None:
+        raise UnknownEvent(detail=f"no event is called {name!r}")
+    if outcome not in known.outcomes:
+        raise UnknownEvent(detail=f"{name} has no outcome {outcome!r}")
+    if unknown := fields - set(known.fields):
+        raise UnknownEvent(detail=f"{name} carries no {', '.join(sorted(unknown))}")
+
+
+def events_document() -> str:
+    """Return docs/audit-events.md: the registry as a document for people."""
+    lines = [
+        "# Audit events",
+        "",
+        "Every event the gateway can record. This page is written by `gateway audit events`; do not edit it.",
+        "",
+        "Public, in the leaf of the log: the event's name and id, the time, the members concerned, the outcome, a",
+        "reference where there is one, and a salted commitment to the details. The details themselves are encrypted",
+        "under the key of the person they are about, and are read by those whose role allows it.",
+        "",
+    ]
+    for event in sorted(EVENTS.values(), key=lambda event: event.name):
+        lines += [
+            f"## {event.name}",
+            "",
+            event.description,
+            "",
+            f"- Outcome: {', '.join(event.outcomes)}",
+            f"- Details: {', '.join(event.fields)}",
+            "",
+        ]
+    return "\n".join(lines).rstrip("\n") + "\n"
