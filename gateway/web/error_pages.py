@@ -26,7 +26,8 @@ PAGE_NOT_FOUND = ErrorPage(
 )
 SERVICE_PROBLEM = ErrorPage(
     title="Sorry, there is a problem with the service",
-    paragraphs=("Try again later.", "We have not saved your answers. Nothing was shared with anyone."),
+    # Nothing is claimed about what was saved: whoever lands here, we do not know how far the request came.
+    paragraphs=("Try again later.", "If it happens again, tell the team that runs the service the reference below."),
 )
 SERVICE_UNAVAILABLE = ErrorPage(
     title="Sorry, the service is unavailable",
@@ -38,6 +39,10 @@ SIGN_IN_REQUEST_PROBLEM = ErrorPage(
         "The service you came from asked us to sign you in, but we cannot accept its request.",
         "You have not been signed in. Go back to the service and try again. If it happens again, tell that service.",
     ),
+)
+SIGN_IN_NEEDED = ErrorPage(
+    title="Sign in to see this page",
+    paragraphs=("You are not signed in, or you were signed out because you did nothing for a while.",),
 )
 NOT_ALLOWED = ErrorPage(
     title="You do not have permission to see this page",

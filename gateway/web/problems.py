@@ -30,7 +30,7 @@ STATUS = {
 }
 PAGES = {
     400: error_pages.CANNOT_ACCEPT,
-    401: error_pages.NOT_ALLOWED,
+    401: error_pages.SIGN_IN_NEEDED,
     403: error_pages.NOT_ALLOWED,
     404: error_pages.PAGE_NOT_FOUND,
     405: error_pages.CANNOT_ACCEPT,

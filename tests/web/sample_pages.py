@@ -4,7 +4,6 @@ To look oneself: `python -m tests.web.sample_pages` serves the gateway's pages o
 on 8766, each under the path its `SamplePage` names.
 """
 
-import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, render_template, request
+from flask import Blueprint, Flask, render_template, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from gateway.demo.forms import AskForm
 from gateway.identity.forms import SecurityCodeForm, SignInForm
 from gateway.web import error_pages
 from gateway.web.forms import SignOutForm
+from gateway.web.headers import install_headers
 from gateway.web.pages import install_pages
 
 NOW = datetime(2026, 6, 4, 9, 5, tzinfo=UTC)
@@ -289,15 +289,6 @@ PORTAL_PAGES = (
 )
 
 
-def strict_headers(response: Response) -> Response:
-    """The content security policy the real apps send; anything inline without the nonce is blocked."""
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src 'nonce-{g.csp_nonce}'; style-src 'self'; img-src 'self'; font-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    return response
-
-
 def sample_app(
     pages: tuple[SamplePage, ...], *, wordmark: str = "Gateway", theme: str = "gateway", demonstration: bool = True
 ) -> Flask:
@@ -307,11 +298,7 @@ def sample_app(
     for room in ("identity", "pages", "demo"):
         app.register_blueprint(Blueprint(room, f"gateway.{room}", template_folder="templates"))
 
-    @app.before_request
-    def new_nonce() -> None:
-        g.csp_nonce = secrets.token_urlsafe(16)
-
-    app.after_request(strict_headers)
+    install_headers(app, https=False)
     for page in pages:
         app.add_url_rule(page.path, page.path, _view(page), methods=["GET", "POST"])
     return app
