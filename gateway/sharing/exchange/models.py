@@ -1,1 +1,73 @@
-"""This room's tables."""
+"""The exchange's tables."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Index, LargeBinary, String, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.db import Base, identifier, instant, pk
+
+json_value = JSON().with_variant(JSONB, "postgresql")
+
+
+class ExchangeRow(Base):
+    """One request and its outcome. Holds no value of any record in the clear."""
+
+    __tablename__ = "exchanges"
+    __table_args__ = (
+        Index(
+            "ix_exchanges_open",
+            "lease_until",
+            postgresql_where=text("state = 'open'"),
+            sqlite_where=text("state = 'open'"),
+        ),
+        Index(
+            "ix_exchanges_kept_answers",
+            "answer_until",
+            postgresql_where=text("answer IS NOT NULL"),
+            sqlite_where=text("answer IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[pk]
+    state: Mapped[str] = mapped_column(String(20))
+    retry_mac: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    request_digest: Mapped[str] = mapped_column(String(64))
+    client_id: Mapped[identifier]
+    consumer: Mapped[identifier]
+    provider: Mapped[str | None] = mapped_column(String(200))
+    officer_account: Mapped[UUID | None] = mapped_column(Uuid)
+    service: Mapped[identifier]
+    purpose: Mapped[identifier]
+    agreement: Mapped[str | None] = mapped_column(String(200))
+    agreement_version: Mapped[int | None]
+    legal_gateway: Mapped[str | None] = mapped_column(String(200))
+    policy_digest: Mapped[str] = mapped_column(String(100))
+    subject: Mapped[str] = mapped_column(String(200))
+    subject_sub: Mapped[str | None] = mapped_column(String(255))
+    handle: Mapped[str] = mapped_column(String(64))
+    requested_fields: Mapped[list[str]] = mapped_column(json_value)
+    decision: Mapped[str] = mapped_column(String(10))
+    decision_record: Mapped[dict[str, Any]] = mapped_column(json_value)
+    rules: Mapped[list[dict[str, str]]] = mapped_column(json_value)
+    fields_disclosed: Mapped[list[str]] = mapped_column(json_value)
+    fields_withheld: Mapped[list[str]] = mapped_column(json_value)
+    opened_at: Mapped[instant] = mapped_column(index=True)
+    lease_until: Mapped[instant]
+    closed_at: Mapped[instant | None]
+    receipt: Mapped[str | None] = mapped_column(Text)
+    answer_status: Mapped[int | None]
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answer_until: Mapped[instant | None]
+
+
+class RestrictionRow(Base):
+    """A person about whom a service (or, with `*`, every service) answers nothing."""
+
+    __tablename__ = "subject_restrictions"
+
+    subject: Mapped[identifier] = mapped_column(primary_key=True)
+    service: Mapped[identifier] = mapped_column(primary_key=True)
+    created_at: Mapped[instant]

@@ -1,0 +1,357 @@
+"""The procedure: a request for a record, from its claim on a nonce to a committed answer.
+
+Two transactions with the provider's answer between them. The first decides and commits the intent; the second locks
+the agreement, decides again, and commits outcome, entry and receipt together. A refusal is a value until it is
+committed: raising it earlier would roll back its own entry.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from gateway.audit.append import AuditLog, Event
+from gateway.clock import Clock
+from gateway.db import Database, new_id
+from gateway.directory.members import Client, find_client
+from gateway.errors import GatewayError
+from gateway.identity.caller import Caller
+from gateway.once.once import first_use
+from gateway.outgoing.http_client import HttpClient
+from gateway.policy.decision import Deny, Permit
+from gateway.policy.engine import PolicyEngine
+from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
+from gateway.sharing.catalogue.services import Service, find_service
+from gateway.sharing.exchange.decisions import Judged, judge
+from gateway.sharing.exchange.errors import (
+    AnswerExpired,
+    ExchangeAbandoned,
+    IdempotencyKeyReused,
+    NonceReplayed,
+    StillRunning,
+)
+from gateway.sharing.exchange.minimise import MinimisedRecord, minimise
+from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.outcomes import Ending, Registrar, Reply, abandon, lease_end
+from gateway.sharing.exchange.provider_call import (
+    Answered,
+    NoRecord,
+    ProviderAnswer,
+    ProviderFailed,
+    Question,
+    ask_provider,
+    failed,
+)
+from gateway.sharing.exchange.retry import RetryKeys
+from gateway.sharing.exchange.schemas import RecordRequest
+from gateway.sharing.exchange.subjects import TranslatedSubject, Translator
+from gateway.wire.signer import Signer
+
+NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead
+SHARE_OF_FIXED_TIME = 0.8  # the provider must be done before the moment at which every "no record" leaves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One authenticated request, as the door understood it."""
+
+    caller: Caller
+    request: RecordRequest
+    request_digest: str
+    idempotency_key: str
+    target: str
+    key_id: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnedAway:
+    """The request did not become an exchange, or its exchange cannot be answered now; already accounted for."""
+
+    error: GatewayError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Intent:
+    """A committed, open exchange and all that asking the provider needs."""
+
+    exchange: UUID
+    service: Service
+    provider: Client
+    question: Question
+
+
+class Broker:
+    """Answers requests for records. Assembles only."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        audit: AuditLog,
+        policy: PolicyEngine,
+        registrar: Registrar,
+        translator: Translator,
+        retry_keys: RetryKeys,
+        http: HttpClient,
+        signer: Signer,
+        clock: Clock,
+        issuer: str,
+        provider_timeout: float,
+        lease: float,
+    ) -> None:
+        self._database = database
+        self._audit = audit
+        self._policy = policy
+        self._registrar = registrar
+        self._translator = translator
+        self._retry_keys = retry_keys
+        self._http = http
+        self._signer = signer
+        self._clock = clock
+        self._issuer = issuer
+        self._provider_timeout = provider_timeout
+        self._lease = lease
+
+    def request_record(self, asked: Asked) -> Reply | TurnedAway:
+        """Answer one request; raises `DatabaseUnavailable` when nothing could be committed."""
+        try:
+            begun = self._begin(asked)
+        except IntegrityError:
+            # Another process opened an exchange under the same key in this moment: now it can be seen.
+            begun = self._begin(asked)
+        if not isinstance(begun, _Intent):
+            return begun
+        answer = ask_provider(
+            begun.question,
+            provider=begun.provider,
+            http=self._http,
+            signer=self._signer,
+            issuer=self._issuer,
+            clock=self._clock,
+            timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * begun.service.answer_seconds),
+        )
+        return self._complete(begun, answer, asked)
+
+    def record_rejection(self, caller: Caller, error: GatewayError) -> None:
+        """Account for an authenticated request that was turned away at the door."""
+        with self._database.write() as session:
+            self._append_rejection(session, caller, error, at=self._clock.now())
+
+    def _begin(self, asked: Asked) -> _Intent | Reply | TurnedAway:
+        """Claim the nonce, decide, and commit either the intent to ask the provider or the refusal."""
+        retry_mac = self._retry_keys.scope_mac(
+            client_id=asked.caller.client.client_id,
+            officer=asked.caller.officer.account_id if asked.caller.officer else None,
+            target=asked.target,
+            idempotency_key=asked.idempotency_key,
+        )
+        with self._database.write() as session:
+            now = self._clock.now()
+            if not self._claim_nonce(session, asked, now=now):
+                return self._turn_away(session, asked, NonceReplayed(), at=now)
+            earlier = session.scalar(select(ExchangeRow).where(ExchangeRow.retry_mac == retry_mac).with_for_update())
+            if earlier is not None:
+                return self._retry(session, earlier, asked, now=now)
+            return self._open(session, asked, retry_mac=retry_mac, now=now)
+
+    def _open(self, session: Session, asked: Asked, *, retry_mac: bytes, now: datetime) -> _Intent | Reply | TurnedAway:
+        request = asked.request
+        service = find_service(session, request.service)
+        provider = find_client(session, service.provider_client) if service else None
+        agreement = agreement_for(
+            session, consumer=asked.caller.member_code, service=request.service, purpose=request.purpose
+        )
+        subject = self._translator.translate(session, request.subject, caller=asked.caller, provider=provider, at=now)
+        judged = judge(
+            session,
+            self._policy,
+            caller=asked.caller,
+            request=request,
+            agreement=agreement,
+            service=service,
+            subject=subject.reference,
+            known=subject.known,
+            withheld=False,
+            now=now,
+        )
+        decision = judged.decision
+        row = self._record_open(
+            session, asked, judged, retry_mac=retry_mac, agreement=agreement, service=service, subject=subject, now=now
+        )
+        if isinstance(decision, Deny) or service is None or agreement is None or provider is None:
+            reasons = decision.reasons if isinstance(decision, Deny) else ()
+            ending = Ending(outcome="refused", decision="deny", reasons=reasons)
+            if not reasons:  # permitted, but the provider's client is not registered or not active
+                ending = Ending(
+                    outcome="failed",
+                    decision="permit",
+                    failure=failed("provider_unreachable", "the provider's client is not active"),
+                )
+            return self._concluded(session, row, ending, asked, at=now)
+        question = Question(
+            exchange=row.id,
+            service=service,
+            purpose=request.purpose,
+            agreement=agreement.reference,
+            consumer=row.consumer,
+            subject=subject.for_provider,
+            handle=row.handle,
+            fields=decision.fields,
+        )
+        return _Intent(exchange=row.id, service=service, provider=provider, question=question)
+
+    def _complete(self, intent: _Intent, answer: ProviderAnswer, asked: Asked) -> Reply | TurnedAway:
+        """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
+        minimised: MinimisedRecord | ProviderFailed | None = None
+        if isinstance(answer, Answered):
+            minimised = minimise(answer.record, permitted=intent.question.fields, service=intent.service)
+        with self._database.write() as session:
+            now = self._clock.now()
+            row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
+            decision = self._decide_again(session, row, asked, answer=answer, now=now)
+            if isinstance(decision, Deny):
+                ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
+            elif isinstance(answer, ProviderFailed):
+                ending = Ending(outcome="failed", decision="permit", failure=answer)
+            elif isinstance(minimised, MinimisedRecord):
+                ending = Ending(outcome="disclosed", decision="permit", record=minimised)
+            else:
+                failure = minimised or failed("provider_answer_invalid", "no record and no reason")
+                ending = Ending(outcome="failed", decision="permit", failure=failure)
+            concluded = self._concluded(session, row, ending, asked, at=now)
+        # Committed: from here the disclosure is accounted for, and the answer may leave.
+        return concluded
+
+    def _decide_again(
+        self, session: Session, row: ExchangeRow, asked: Asked, *, answer: ProviderAnswer | None, now: datetime
+    ) -> Permit | Deny:
+        """Decide with the agreement locked: a suspension comes before this decision, or after the release."""
+        agreement = None
+        if row.agreement is not None and row.agreement_version is not None:
+            agreement = lock_agreement(session, row.agreement, row.agreement_version)
+        withheld = isinstance(answer, NoRecord) and answer.reason == "withheld"
+        judged = judge(
+            session,
+            self._policy,
+            caller=asked.caller,
+            request=asked.request,
+            agreement=agreement,
+            service=find_service(session, row.service),
+            subject=row.subject,
+            known=withheld or not isinstance(answer, NoRecord),
+            withheld=withheld,
+            now=now,
+        )
+        row.decision_record = judged.inputs.to_document()
+        row.policy_digest = self._policy.digest
+        return judged.decision
+
+    def _retry(self, session: Session, row: ExchangeRow, asked: Asked, *, now: datetime) -> Reply | TurnedAway:
+        """Give the original answer again, if it may still be given."""
+        if row.request_digest != asked.request_digest:
+            return self._turn_away(session, asked, IdempotencyKeyReused(), at=now)
+        if row.state == "open" and row.lease_until >= now:
+            return TurnedAway(
+                error=StillRunning(retry_after=max(1, math.ceil((row.lease_until - now).total_seconds() / 10)))
+            )
+        if row.state == "open":
+            abandon(session, self._registrar, row, now=now)
+        evidence = {"exchange": str(row.id), "receipt": row.receipt}
+        if row.state == "abandoned":
+            return TurnedAway(error=ExchangeAbandoned(extensions=evidence))
+        body = None
+        if row.answer is not None and row.answer_until is not None and row.answer_until >= now:
+            body = self._retry_keys.unseal(row.answer, exchange=row.id, idempotency_key=asked.idempotency_key)
+        if body is None or row.answer_status is None:
+            return TurnedAway(error=AnswerExpired(extensions=evidence))
+        if row.state == "disclosed":
+            decision = self._decide_again(session, row, asked, answer=None, now=now)
+            if isinstance(decision, Deny):
+                ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
+                return self._registrar.refuse_retry(session, row, ending, at=now)
+        self._registrar.record_repeat(session, row, at=now)
+        return Reply(status=row.answer_status, body=body)
+
+    def _concluded(
+        self, session: Session, row: ExchangeRow, ending: Ending, asked: Asked, *, at: datetime
+    ) -> Reply | TurnedAway:
+        reply = self._registrar.conclude(session, row, ending, idempotency_key=asked.idempotency_key, at=at)
+        # Recovery closed it first: a slow worker may no longer disclose.
+        return reply or TurnedAway(
+            error=ExchangeAbandoned(extensions={"exchange": str(row.id), "receipt": row.receipt})
+        )
+
+    def _record_open(
+        self,
+        session: Session,
+        asked: Asked,
+        judged: Judged,
+        *,
+        retry_mac: bytes,
+        agreement: Agreement | None,
+        service: Service | None,
+        subject: TranslatedSubject,
+        now: datetime,
+    ) -> ExchangeRow:
+        request = asked.request
+        row = ExchangeRow(
+            id=new_id(),
+            state="open",
+            retry_mac=retry_mac,
+            request_digest=asked.request_digest,
+            client_id=asked.caller.client.client_id,
+            consumer=asked.caller.member_code,
+            provider=service.provider if service else None,
+            officer_account=asked.caller.officer.account_id if asked.caller.officer else None,
+            service=request.service,
+            purpose=request.purpose,
+            agreement=agreement.reference if agreement else None,
+            agreement_version=agreement.version if agreement else None,
+            legal_gateway=agreement.legal_gateway if agreement else None,
+            policy_digest=self._policy.digest,
+            subject=subject.reference,
+            subject_sub=subject.consumer_sub,
+            handle=token_urlsafe(24),
+            requested_fields=list(request.fields),
+            decision="permit",
+            decision_record=judged.inputs.to_document(),
+            rules=[],
+            fields_disclosed=[],
+            fields_withheld=[],
+            opened_at=now,
+            lease_until=lease_end(now, self._lease),
+        )
+        session.add(row)
+        session.flush()
+        return row
+
+    def _claim_nonce(self, session: Session, asked: Asked, *, now: datetime) -> bool:
+        owner = f"{asked.caller.client.client_id}#{asked.key_id}"
+        return first_use(session, kind="exchange-nonce", owner=owner, value=asked.nonce, expires_at=now + NONCE_KEPT)
+
+    def _turn_away(self, session: Session, asked: Asked, error: GatewayError, *, at: datetime) -> TurnedAway:
+        self._append_rejection(session, asked.caller, error, at=at)
+        return TurnedAway(error=error)
+
+    def _append_rejection(self, session: Session, caller: Caller, error: GatewayError, *, at: datetime) -> None:
+        officer = caller.officer
+        self._audit.append(
+            session,
+            Event(
+                name="sharing.request.rejected",
+                outcome="rejected",
+                members=(caller.member_code,),
+                details={
+                    "client": caller.client.client_id,
+                    "officer": str(officer.account_id) if officer else None,
+                    "code": error.code,
+                },
+            ),
+            at=at,
+        )

@@ -1,0 +1,189 @@
+"""The door: read, authenticate, check the signature, parse, ask the broker, sign the answer.
+
+Every answer of this door is signed, refusals and errors included. An answer to a request whose own signature was not
+accepted is bound only to its method, target and body.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from flask import Blueprint, Response, g, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from gateway.clock import Clock
+from gateway.db import Database
+from gateway.directory.members import Jwk
+from gateway.errors import GatewayError
+from gateway.identity.caller import Caller, CallerFromAuthorization
+from gateway.sharing.catalogue.services import find_service
+from gateway.sharing.exchange.errors import (
+    BodyTooLarge,
+    BodyUnreadable,
+    IdempotencyKeyInvalid,
+    RequestInvalid,
+    RequestSignatureInvalid,
+    WrongMediaType,
+)
+from gateway.sharing.exchange.exchange import Asked, Broker, TurnedAway
+from gateway.sharing.exchange.schemas import RecordRequest, RecordRequestSchema, SubjectByMatch
+from gateway.web.problems import problem_response
+from gateway.wire.canonical import digest_b64
+from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES
+from gateway.wire.encoding import parse_json_object
+from gateway.wire.errors import MalformedInput
+from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_response, verify_request
+from gateway.wire.signer import Signer
+
+CountNoise = Callable[[str, str], None]
+"""Counts one unauthenticated request: its source address and the code of its refusal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeDoor:
+    """What the door needs."""
+
+    broker: Broker
+    database: Database
+    caller_from_authorization: CallerFromAuthorization
+    count_noise: CountNoise
+    signer: Signer
+    clock: Clock
+    issuer: str
+
+    def ask(self) -> Response:
+        """Answer `POST /sharing/v1/exchanges`."""
+        arrived = time.monotonic()
+        message = g.exchange_message = _head_of_request(self.issuer)
+        g.exchange_binding = "target"
+        caller = self._authenticate(message)
+        try:
+            asked, leaves_after = self._understand(message, caller)
+        except GatewayError as error:
+            self.broker.record_rejection(caller, error)
+            raise
+        reply = self.broker.request_record(asked)
+        if isinstance(reply, TurnedAway):
+            raise reply.error
+        if reply.hides_the_reason:
+            # Unknown, ambiguous and withheld people are told apart by nothing, the time included.
+            time.sleep(max(0.0, arrived + leaves_after - time.monotonic()))
+        kind = "application/json" if reply.status < 400 else "application/problem+json"  # noqa: PLR2004 - HTTP's classes
+        return Response(reply.body, reply.status, content_type=kind)
+
+    def sign(self, response: Response) -> Response:
+        """Sign whatever answer leaves by this door."""
+        message = g.get("exchange_message")
+        if message is None:  # no such method here: there is no request to bind an answer to
+            return response
+        signed = sign_response(
+            HttpResponse(status=response.status_code, body=response.get_data()),
+            request=message,
+            signer=self.signer,
+            created=self.clock.now(),
+            tag=EXCHANGE_TAG,
+            binding=g.exchange_binding,
+        )
+        response.headers.update(signed.headers)
+        return response
+
+    def _authenticate(self, message: HttpRequest) -> Caller:
+        try:
+            with self.database.read() as session:
+                return self.caller_from_authorization(session, message.headers.get("Authorization"), self.clock.now())
+        except GatewayError as error:
+            self.count_noise(request.remote_addr or "", error.code)
+            raise
+
+    def _understand(self, head: HttpRequest, caller: Caller) -> tuple[Asked, float]:
+        """Check the signature first: what was not proved to come from the client is not even parsed."""
+        message = g.exchange_message = replace(head, body=_body_of_request())
+        key_id, nonce = _check_signature(message, caller, now=self.clock.now())
+        g.exchange_binding = "request"
+        idempotency_key = _idempotency_key(message)
+        body = _parse(message)
+        with self.database.read() as session:
+            service = find_service(session, body.service)
+        if service is not None and isinstance(body.subject, SubjectByMatch):
+            problems = service.problems_in_match(body.subject.attributes)
+            if problems:
+                raise RequestInvalid(extensions={"errors": {"subject": {"match": list(problems)}}})
+        asked = Asked(
+            caller=caller,
+            request=body,
+            request_digest=digest_b64(message.body),
+            idempotency_key=idempotency_key,
+            target=message.target_uri,
+            key_id=key_id,
+            nonce=nonce,
+        )
+        return asked, service.answer_seconds if service else 0.0
+
+
+def blueprint(door: ExchangeDoor) -> Blueprint:
+    """Serve asking for records under `/sharing/v1`."""
+    routes = Blueprint("exchange", __name__, url_prefix="/sharing/v1")
+    routes.add_url_rule("/exchanges", view_func=door.ask, methods=["POST"])
+    routes.register_error_handler(GatewayError, problem_response)
+    routes.after_request(door.sign)
+    return routes
+
+
+def _head_of_request(issuer: str) -> HttpRequest:
+    """Take the request as it was sent: the raw target, not the decoded path, under the issuer's own authority."""
+    raw = request.environ.get("RAW_URI") or request.environ["PATH_INFO"]
+    parts = urlsplit(issuer)
+    target = f"{parts.scheme}://{parts.netloc}{raw}" if raw.startswith("/") else raw
+    return HttpRequest(method=request.method, target_uri=target, headers=request.headers)
+
+
+def _body_of_request() -> bytes:
+    request.max_content_length = MAX_REQUEST_BYTES
+    try:
+        return request.get_data()
+    except RequestEntityTooLarge as error:
+        raise BodyTooLarge(f"A request may have at most {MAX_REQUEST_BYTES} bytes.") from error
+
+
+def _check_signature(message: HttpRequest, caller: Caller, *, now: datetime) -> tuple[str, str]:
+    def keys_of(client_id: str, kid: str) -> Jwk | None:
+        # The client of the keyid must be the token's: another client's signature proves nothing about this token.
+        return caller.client.key(kid) if client_id == caller.client.client_id else None
+
+    try:
+        verified = verify_request(message, keys_of=keys_of, tag=EXCHANGE_TAG, now=now)
+    except GatewayError as error:
+        raise RequestSignatureInvalid(error.public, extensions={"cause": error.code}) from error
+    return verified.key_id, verified.nonce
+
+
+def _idempotency_key(message: HttpRequest) -> str:
+    text = message.headers.get("Idempotency-Key", "")
+    try:
+        key = UUID(text)
+    except ValueError:
+        raise IdempotencyKeyInvalid from None
+    if str(key) != text.lower():
+        raise IdempotencyKeyInvalid
+    return str(key)
+
+
+def _parse(message: HttpRequest) -> RecordRequest:
+    media_type = message.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise WrongMediaType
+    try:
+        parsed = parse_json_object(message.body)
+    except MalformedInput as error:
+        raise BodyUnreadable(error.public) from error
+    try:
+        loaded: RecordRequest = RecordRequestSchema().load(parsed)
+    except ValidationError as error:
+        # Marshmallow's messages name fields and rules, never the values sent.
+        raise RequestInvalid(extensions={"errors": json.loads(json.dumps(error.normalized_messages()))}) from error
+    return loaded

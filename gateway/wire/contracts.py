@@ -1,0 +1,16 @@
+"""The names that both sides of the wire must spell alike: tags of message signatures and types of signed objects."""
+
+EXCHANGE_TAG = "gateway-exchange"
+"""RFC 9421 `tag` of a consumer's request to the gateway and of the gateway's answer."""
+
+PROVIDER_TAG = "gateway-provider"
+"""RFC 9421 `tag` of the gateway's request to a provider and of the provider's answer."""
+
+RECORD_TYP = "gateway-record+sd-jwt"
+"""`typ` of the SD-JWT with which a provider answers."""
+
+NO_RECORD = "no_record"
+"""The one code for every reason that lies in the person asked about: unknown, ambiguous, withheld."""
+
+MAX_REQUEST_BYTES = 64 * 1024
+"""No request for a record is larger than this."""
