@@ -1,0 +1,106 @@
+"""What a gateway says about itself, fetched once and kept for a while: addresses and public keys."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from gateway.errors import GatewayError, Kind
+from gateway.wire.encoding import parse_json_object
+from gateway.wire.errors import MalformedInput
+from gateway.wire.keys import Jwk
+
+METADATA_PATH = "/.well-known/gateway-configuration"
+KEPT = timedelta(minutes=5)
+MAX_DOCUMENT_BYTES = 256 * 1024
+
+
+class GatewayUnreachable(GatewayError):
+    """The gateway did not answer, or not with what it should."""
+
+    kind = Kind.UPSTREAM
+    code = "gateway_unreachable"
+    title = "The gateway did not answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """The sharing side of a gateway: where to ask, for which resource tokens are issued, which keys sign."""
+
+    issuer: str
+    resource: str
+    exchanges_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    member_jwks_uri: str
+    """A template: `{member}` stands for the member's code."""
+    log_vkey: str
+
+
+class GatewayDocuments:
+    """Fetches and keeps the documents of one gateway; safe in threads. TLS is verified, redirects are not followed."""
+
+    def __init__(self, issuer: str, *, timeout: float = 10.0, ca_file: Path | None = None) -> None:
+        self.issuer = issuer.rstrip("/")
+        self._timeout = timeout
+        self._verify: str | bool = str(ca_file) if ca_file else True
+        self._kept: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._sessions = threading.local()
+
+    def session(self) -> requests.Session:
+        """Return this thread's HTTP session."""
+        found: requests.Session | None = getattr(self._sessions, "session", None)
+        if found is None:
+            found = self._sessions.session = requests.Session()
+            found.verify = self._verify
+            found.trust_env = False
+        return found
+
+    def metadata(self, now: datetime) -> Metadata:
+        """Return the gateway's metadata; raises `GatewayUnreachable` unless it speaks for this issuer."""
+        document = self._document(self.issuer + METADATA_PATH, now)
+        # As in OpenID Discovery §4.3: metadata that names another issuer is not this gateway's.
+        if document.get("issuer") != self.issuer:
+            raise GatewayUnreachable("The metadata names another issuer.")
+        try:
+            return Metadata(**{name: str(document[name]) for name in Metadata.__dataclass_fields__})
+        except KeyError as missing:
+            raise GatewayUnreachable(f"The metadata lacks {missing}.") from None
+
+    def gateway_keys(self, now: datetime, *, fresh: bool = False) -> tuple[Jwk, ...]:
+        """Return the keys with which the gateway signs messages and receipts."""
+        return self._keys(self.metadata(now).jwks_uri, now, fresh=fresh)
+
+    def member_keys(self, member: str, now: datetime) -> tuple[Jwk, ...]:
+        """Return the keys with which a member's systems sign records, as the gateway's directory states them."""
+        address = self.metadata(now).member_jwks_uri.replace("{member}", quote(member, safe=""))
+        return self._keys(address, now)
+
+    def _keys(self, address: str, now: datetime, *, fresh: bool = False) -> tuple[Jwk, ...]:
+        keys = self._document(address, now, fresh=fresh).get("keys")
+        if not isinstance(keys, list):
+            raise GatewayUnreachable("The key set cannot be read.")
+        return tuple(keys)
+
+    def _document(self, address: str, now: datetime, *, fresh: bool = False) -> Mapping[str, Any]:
+        with self._lock:
+            kept = self._kept.get(address)
+        if kept is not None and not fresh and now - kept[0] < KEPT:
+            return kept[1]
+        try:
+            response = self.session().get(address, timeout=self._timeout, allow_redirects=False)
+            response.raise_for_status()
+            document = parse_json_object(response.content[:MAX_DOCUMENT_BYTES])
+        except requests.RequestException as error:
+            raise GatewayUnreachable(detail=f"{address}: {type(error).__name__}") from error
+        except MalformedInput as error:
+            raise GatewayUnreachable("The gateway's document is not JSON.", detail=address) from error
+        with self._lock:
+            self._kept[address] = (now, document)
+        return document
