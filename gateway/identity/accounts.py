@@ -1,0 +1,179 @@
+"""Who there is: citizens and officers, two kinds of account that share nothing but how they sign in."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from gateway.db import new_id
+from gateway.directory.members import find_member
+from gateway.identity.errors import AccountExists, AccountInvalid, AccountUnknown
+from gateway.identity.models import AccountRow, SessionRow
+from gateway.identity.passwords import Passwords, check_new_password
+from gateway.identity.sealing import Sealing
+
+
+class AccountKind(StrEnum):
+    """What sort of person an account is for."""
+
+    CITIZEN = "citizen"
+    OFFICER = "officer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A person who can sign in. An officer has a member and roles, a citizen never has."""
+
+    account_id: UUID
+    kind: AccountKind
+    email: str
+    email_verified: bool
+    given_name: str
+    family_name: str
+    birthdate: date | None
+    member_code: str | None
+    roles: tuple[str, ...]
+    active: bool
+    has_security_code: bool
+
+    @property
+    def name(self) -> str:
+        """The name for people to read."""
+        return f"{self.given_name} {self.family_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """What is said about a person when their account is made."""
+
+    kind: AccountKind
+    email: str
+    given_name: str
+    family_name: str
+    password: str = field(repr=False)
+    code_secret: str | None = field(default=None, repr=False)
+    """The base32 secret of the authenticator app; none when the person signs in by password alone."""
+    birthdate: date | None = None
+    member_code: str | None = None
+    roles: tuple[str, ...] = ()
+    email_verified: bool = False
+
+
+def record_account(
+    session: Session, new: NewAccount, *, passwords: Passwords, sealing: Sealing, at: datetime
+) -> Account:
+    """Write a new account.
+
+    Raises `AccountInvalid` when the facts do not fit the kind, `PasswordRefused`, or `AccountExists`.
+    """
+    _check_fits_kind(session, new)
+    email = normal_email(new.email)
+    check_new_password(new.password, email=email)
+    if _row_by_email(session, new.kind, email) is not None:
+        raise AccountExists
+    account_id = new_id()
+    row = AccountRow(
+        account_id=account_id,
+        kind=new.kind,
+        email=email,
+        email_verified=new.email_verified,
+        given_name=new.given_name,
+        family_name=new.family_name,
+        birthdate=new.birthdate,
+        member_code=new.member_code,
+        roles=sorted(set(new.roles)),
+        active=True,
+        password_hash=passwords.hash(new.password),
+        sealed_code_secret=new.code_secret and sealing.seal(new.code_secret.encode(), place=code_place(account_id)),
+        created_at=at,
+        updated_at=at,
+    )
+    session.add(row)
+    session.flush()
+    return _account(row)
+
+
+def find_account(session: Session, account_id: UUID) -> Account | None:
+    """Return the active account with this id."""
+    row = session.get(AccountRow, account_id)
+    return _account(row) if row is not None and row.active else None
+
+
+def find_account_by_email(session: Session, kind: AccountKind, email: str) -> Account | None:
+    """Return the account of this kind with this address, suspended ones included."""
+    row = _row_by_email(session, kind, normal_email(email))
+    return _account(row) if row is not None else None
+
+
+def list_accounts(session: Session, *, limit: int = 1000) -> tuple[Account, ...]:
+    """Return accounts of every state by kind and address, at most `limit`."""
+    rows = session.scalars(select(AccountRow).order_by(AccountRow.kind, AccountRow.email).limit(limit))
+    return tuple(_account(row) for row in rows)
+
+
+def suspend_account(session: Session, account_id: UUID, *, at: datetime) -> None:
+    """Stop a person signing in, and end every session they have; raises `AccountUnknown`.
+
+    Tokens need nothing: each use of one asks whether its account is active.
+    """
+    _set_active(session, account_id, active=False, at=at)
+    session.execute(delete(SessionRow).where(SessionRow.account_id == account_id))
+
+
+def reinstate_account(session: Session, account_id: UUID, *, at: datetime) -> None:
+    """Let a suspended person sign in again; raises `AccountUnknown`."""
+    _set_active(session, account_id, active=True, at=at)
+
+
+def normal_email(email: str) -> str:
+    """Return an address as accounts keep it."""
+    return email.strip().lower()
+
+
+def code_place(account_id: UUID) -> str:
+    """The place to which an account's authenticator secret is sealed."""
+    return f"accounts.sealed_code_secret:{account_id}"
+
+
+def _check_fits_kind(session: Session, new: NewAccount) -> None:
+    if not new.given_name.strip() or not new.family_name.strip():
+        raise AccountInvalid("An account needs a given name and a family name")
+    if "@" not in new.email:
+        raise AccountInvalid("An account needs an e-mail address")
+    if new.kind is AccountKind.CITIZEN:
+        if new.member_code is not None or new.roles:
+            raise AccountInvalid("A citizen has neither a member nor roles")
+        return
+    if new.member_code is None or find_member(session, new.member_code) is None:
+        raise AccountInvalid("An officer belongs to an active member")
+
+
+def _set_active(session: Session, account_id: UUID, *, active: bool, at: datetime) -> None:
+    row = session.get(AccountRow, account_id)
+    if row is None:
+        raise AccountUnknown
+    row.active, row.updated_at = active, at
+    session.flush()
+
+
+def _row_by_email(session: Session, kind: AccountKind, email: str) -> AccountRow | None:
+    return session.scalars(select(AccountRow).where(AccountRow.kind == kind, AccountRow.email == email)).one_or_none()
+
+
+def _account(row: AccountRow) -> Account:
+    return Account(
+        account_id=row.account_id,
+        kind=AccountKind(row.kind),
+        email=row.email,
+        email_verified=row.email_verified,
+        given_name=row.given_name,
+        family_name=row.family_name,
+        birthdate=row.birthdate,
+        member_code=row.member_code,
+        roles=tuple(row.roles),
+        active=row.active,
+        has_security_code=row.sealed_code_secret is not None,
+    )

@@ -1,0 +1,191 @@
+"""Signing in, in two steps: e-mail address and password, then a security code where the account has one.
+
+A refusal is a value until its event is committed; the door turns it into a page. Argon2 runs outside every
+transaction, and as often for an unknown person as for a known one.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.audit.append import AuditLog
+from gateway.db import Database
+from gateway.identity.accounts import Account, AccountKind, find_account, find_account_by_email, normal_email
+from gateway.identity.assurance import PASSWORD, SECURITY_CODE
+from gateway.identity.errors import TooManyAttempts
+from gateway.identity.events import IdentityEvents
+from gateway.identity.models import AccountRow
+from gateway.identity.passwords import Passwords
+from gateway.identity.sealing import Sealing
+from gateway.identity.security_codes import accept_code
+from gateway.identity.sessions import (
+    AwaitingCode,
+    SignedIn,
+    begin_session,
+    end_session,
+    find_browser_state,
+    find_signed_in,
+    needs_touch,
+    step_up,
+    touch_session,
+)
+from gateway.identity.throttling import CODE_LIMIT, PASSWORD_LIMIT, SOURCE_LIMIT, Limit, Throttle
+
+# Somebody who starts at the gateway itself may be either; the same address may have an account of each kind.
+EVERY_KIND = (AccountKind.OFFICER, AccountKind.CITIZEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """A step was right. `secret` is the browser's new session secret; `awaiting_code` says a further step follows."""
+
+    secret: str = field(repr=False)
+    awaiting_code: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRefused:
+    """A step was wrong. Nothing says in what way: unknown, wrong, used and suspended are the same to a stranger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """The sign-in of one gateway."""
+
+    database: Database
+    audit: AuditLog
+    events: IdentityEvents
+    passwords: Passwords
+    sealing: Sealing
+    throttle: Throttle
+
+    def offer_password(
+        self,
+        email: str,
+        password: str,
+        *,
+        kinds: Collection[AccountKind],
+        browser_secret: str | None,
+        source: str,
+        now: datetime,
+    ) -> StepTaken | StepRefused:
+        """Take the first step. `kinds` are those that may sign in here; `source` is a network address.
+
+        Raises `TooManyAttempts` once the attempts for this address or source are used up.
+        """
+        typed = normal_email(email)
+        self._claim((PASSWORD_LIMIT, typed), (SOURCE_LIMIT, source), now=now)
+        with self.database.read() as session:
+            stored = [_account_and_hash(session, kind, typed) for kind in kinds]
+        # Every one is checked whatever the first gave: the time taken depends on `kinds` alone.
+        right = [account for account, hashed in stored if self.passwords.matches(hashed, password) and account]
+        known = [account for account, _ in stored if account]
+        with self.database.write() as session:
+            account = find_account(session, right[0].account_id) if right else None
+            if account is None:
+                return self._password_refused(session, known, suspended=bool(right), source=source, now=now)
+            self._rehash_if_needed(session, account, password)
+            self.throttle.forget(session, PASSWORD_LIMIT, typed)
+            self.throttle.refund(session, SOURCE_LIMIT, source)
+            return self._password_accepted(session, account, browser_secret=browser_secret, source=source, now=now)
+
+    def offer_code(
+        self, code: str, *, browser_secret: str | None, source: str, now: datetime
+    ) -> StepTaken | StepRefused | None:
+        """Take the second step, at the browser that took the first; None when that was too long ago.
+
+        Raises `TooManyAttempts` once the attempts for this account or source are used up.
+        """
+        with self.database.read() as session:
+            waiting = find_browser_state(session, browser_secret, now=now)
+        if not isinstance(waiting, AwaitingCode):
+            return None
+        account_id = str(waiting.account.account_id)
+        self._claim((CODE_LIMIT, account_id), (SOURCE_LIMIT, source), now=now)
+        with self.database.write() as session:
+            waiting = find_browser_state(session, browser_secret, now=now)
+            if not isinstance(waiting, AwaitingCode):
+                return None
+            if not accept_code(session, waiting.account, code, sealing=self.sealing, now=now):
+                failed = self.events.sign_in_failed(waiting.account, source=source, reason="code")
+                self.audit.append(session, failed, at=now)
+                return StepRefused()
+            self.throttle.forget(session, CODE_LIMIT, account_id)
+            self.throttle.refund(session, SOURCE_LIMIT, source)
+            secret = step_up(session, waiting, methods=(PASSWORD, SECURITY_CODE), now=now)
+            self._record_signed_in(session, secret, source=source, now=now)
+            return StepTaken(secret=secret, awaiting_code=False)
+
+    def sign_out(self, browser_secret: str | None, *, source: str, now: datetime) -> None:
+        """End whatever this browser has; nothing to end is no error."""
+        with self.database.write() as session:
+            self._end_previous(session, browser_secret, reason="signed_out", source=source, now=now)
+
+    def signed_in(self, browser_secret: str | None, *, now: datetime) -> SignedIn | None:
+        """Return who is signed in at this browser, noting that they are active."""
+        if not browser_secret:
+            return None
+        with self.database.read() as session:
+            found = find_signed_in(session, browser_secret, now=now)
+            touch = found is not None and needs_touch(session, found, now=now)
+        if found is not None and touch:
+            with self.database.write() as session:
+                touch_session(session, found, now=now)
+        return found
+
+    def _claim(self, *claims: tuple[Limit, str], now: datetime) -> None:
+        with self.database.write() as session:
+            waits = [self.throttle.claim_attempt(session, limit, value, now=now) for limit, value in claims]
+        # Committed: from here these attempts count, whatever becomes of them.
+        longest = max((wait for wait in waits if wait is not None), default=None)
+        if longest is not None:
+            raise TooManyAttempts(retry_after=longest)
+
+    def _password_refused(
+        self, session: Session, known: list[Account], *, suspended: bool, source: str, now: datetime
+    ) -> StepRefused:
+        for account in known:
+            failed = self.events.sign_in_failed(account, source=source, reason="suspended" if suspended else "password")
+            self.audit.append(session, failed, at=now)
+        if not known:
+            self.audit.count_noise(session, source=source, code="sign_in.unknown_account", at=now)
+        return StepRefused()
+
+    def _password_accepted(
+        self, session: Session, account: Account, *, browser_secret: str | None, source: str, now: datetime
+    ) -> StepTaken:
+        self._end_previous(session, browser_secret, reason="signed_in_again", source=source, now=now)
+        waits = account.has_security_code
+        secret = begin_session(session, account, methods=(PASSWORD,), awaiting_code=waits, now=now)
+        if not waits:
+            self._record_signed_in(session, secret, source=source, now=now)
+        return StepTaken(secret=secret, awaiting_code=waits)
+
+    def _record_signed_in(self, session: Session, secret: str, *, source: str, now: datetime) -> None:
+        signed_in = find_signed_in(session, secret, now=now)
+        if signed_in is not None:
+            self.audit.append(session, self.events.signed_in(signed_in, source=source), at=now)
+
+    def _end_previous(
+        self, session: Session, browser_secret: str | None, *, reason: str, source: str, now: datetime
+    ) -> None:
+        state = find_browser_state(session, browser_secret, now=now)
+        if state is None:
+            return
+        if isinstance(state, SignedIn):
+            self.audit.append(session, self.events.session_ended(state, source=source, reason=reason), at=now)
+        end_session(session, state.session_id)
+
+    def _rehash_if_needed(self, session: Session, account: Account, password: str) -> None:
+        # Parameters change once in years; then each account pays one more hash, inside the transaction, once.
+        row = session.get(AccountRow, account.account_id)
+        if row is not None and self.passwords.needs_rehash(row.password_hash):
+            row.password_hash = self.passwords.hash(password)
+
+
+def _account_and_hash(session: Session, kind: AccountKind, email: str) -> tuple[Account | None, str | None]:
+    account = find_account_by_email(session, kind, email)
+    row = session.get(AccountRow, account.account_id) if account is not None else None
+    return account, row.password_hash if row is not None else None

@@ -1,0 +1,80 @@
+"""How often one may try to sign in: counted in the database, so that every worker and node counts together.
+
+An attempt is claimed *before* it is looked at: a hundred guesses sent at once are a hundred attempts. What is counted
+is the address that was typed, not the account, so that an unknown person is throttled exactly like a known one.
+"""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from gateway.identity.models import AttemptsRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `attempts` in each `window`, which begins with the first of them."""
+
+    name: str
+    attempts: int
+    window: timedelta
+
+
+# With these, guessing a six-digit code takes a year for an even chance of one in five, the password being known.
+PASSWORD_LIMIT = Limit(name="password", attempts=10, window=timedelta(minutes=15))
+CODE_LIMIT = Limit(name="code", attempts=5, window=timedelta(minutes=15))
+# Offices share one address: generous towards them, and still a bound on spraying one password over many people.
+SOURCE_LIMIT = Limit(name="source", attempts=300, window=timedelta(minutes=15))
+
+
+class Throttle:
+    """Counts attempts under keyed hashes: the table tells nobody who tried."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take a 256-bit key."""
+        self._key = key
+
+    def claim_attempt(self, session: Session, limit: Limit, value: str, *, now: datetime) -> int | None:
+        """Count one attempt for `value`; returns None when it may go ahead, else the seconds to wait.
+
+        The caller commits the claim before looking at what is being tried.
+        """
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        ends = now + limit.window
+        claim = insert(AttemptsRow).values(key=self._hash(limit, value), attempts=1, expires_at=ends)
+        over = AttemptsRow.expires_at <= now
+        counted = session.execute(
+            claim.on_conflict_do_update(
+                index_elements=[AttemptsRow.key],
+                set_={
+                    "attempts": case((over, 1), else_=AttemptsRow.attempts + 1),
+                    "expires_at": case((over, ends), else_=AttemptsRow.expires_at),
+                },
+            ).returning(AttemptsRow.attempts, AttemptsRow.expires_at)
+        ).one()
+        if counted.attempts <= limit.attempts:
+            return None
+        return max(1, int((counted.expires_at - now).total_seconds()) + 1)
+
+    def forget(self, session: Session, limit: Limit, value: str) -> None:
+        """Start counting afresh, after a success."""
+        session.execute(delete(AttemptsRow).where(AttemptsRow.key == self._hash(limit, value)))
+
+    def refund(self, session: Session, limit: Limit, value: str) -> None:
+        """Take back one attempt: it succeeded, and a source is charged for failures only."""
+        row = session.get(AttemptsRow, self._hash(limit, value), with_for_update=True)
+        if row is not None and row.attempts > 0:
+            row.attempts -= 1
+
+    def _hash(self, limit: Limit, value: str) -> bytes:
+        return hmac.digest(self._key, f"attempts\x00{limit.name}\x00{value}".encode("utf-8", "surrogatepass"), "sha256")
+
+
+def purge_attempts(session: Session, *, now: datetime, limit: int = 1000) -> int:
+    """Delete at most `limit` counters whose window is over; returns how many."""
+    over = select(AttemptsRow.key).where(AttemptsRow.expires_at < now).limit(limit)
+    return len(session.execute(delete(AttemptsRow).where(AttemptsRow.key.in_(over)).returning(AttemptsRow.key)).all())
