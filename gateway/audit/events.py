@@ -117,6 +117,18 @@ _TYPES = (
         outcomes=("abandoned",),
     ),
     EventType(
+        name="sharing.answer.repeated",
+        description="An honest retry was given the original answer once more. The reference is the exchange id.",
+        fields=_EXCHANGE,
+        outcomes=("repeated",),
+    ),
+    EventType(
+        name="sharing.retry.refused",
+        description="A retry was refused: what was permitted at first is no longer. The reference is the exchange id.",
+        fields=_EXCHANGE,
+        outcomes=(REFUSED,),
+    ),
+    EventType(
         name="sharing.request.rejected",
         description="A known client sent a request that was malformed, replayed, stale or wrongly signed.",
         fields=(*_EXCHANGE, "code", "detail", "source", "key_id"),

@@ -47,6 +47,7 @@ def judge(
             fields=request.fields,
             case_reference=request.case_reference,
             service_active=service is not None and service.active,
+            service_fields=service.fields if service else (),
             subject_kind="sub" if isinstance(request.subject, SubjectBySub) else "match",
         ),
         subject=SubjectFacts(

@@ -345,7 +345,7 @@ class Broker:
             session,
             Event(
                 name="sharing.request.rejected",
-                outcome="rejected",
+                outcome="refused",
                 members=(caller.member_code,),
                 details={
                     "client": caller.client.client_id,

@@ -94,6 +94,8 @@ class Registrar:
         digest = ending.record.provider_jwt_digest if ending.record else None
         details: dict[str, Any] = {
             "client": row.client_id,
+            "consumer": row.consumer,
+            "provider": row.provider,
             "officer": str(row.officer_account) if row.officer_account else None,
             "service": row.service,
             "purpose": row.purpose,
@@ -103,13 +105,13 @@ class Registrar:
             "policy_digest": row.policy_digest,
             "decision": ending.decision,
             "rules": [{"code": reason.code, "rule": reason.rule} for reason in ending.reasons],
-            "failure": {"code": ending.failure.code, "detail": ending.failure.detail} if ending.failure else None,
+            "reason": f"{ending.failure.code}: {ending.failure.detail}" if ending.failure else None,
             "fields_requested": row.requested_fields,
             "fields_disclosed": row.fields_disclosed,
             "fields_withheld": row.fields_withheld,
             "request_digest": row.request_digest,
             "provider_jwt_digest": digest,
-            "decision_record": row.decision_record,
+            "decision_inputs": row.decision_record,
         }
         entry = self._audit.append(
             session,
@@ -164,7 +166,7 @@ class Registrar:
                 members=tuple(code for code in (row.consumer, row.provider) if code),
                 subject=row.subject,
                 reference=str(row.id),
-                details={"client": row.client_id, "status": row.answer_status},
+                details={"client": row.client_id},
             ),
             at=at,
         )

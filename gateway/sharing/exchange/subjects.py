@@ -37,7 +37,7 @@ class Translator:
     ) -> TranslatedSubject:
         """Translate the subject of a request. A `sub` that names nobody here gives a person who is not known."""
         if isinstance(subject, SubjectByMatch):
-            reference = self._references.of_attributes(subject.attributes)
+            reference = self._references.reference_of_attributes(subject.attributes)
             return TranslatedSubject(
                 reference=reference,
                 consumer_sub=None,
@@ -47,13 +47,13 @@ class Translator:
         account = self._pairwise.find_account(session, subject.sub, sector=caller.client.sector)
         if account is None:
             return TranslatedSubject(
-                reference=self._references.of_attributes({"sector": caller.client.sector, "sub": subject.sub}),
+                reference=self._references.reference_of_attributes({"sector": caller.client.sector, "sub": subject.sub}),
                 consumer_sub=subject.sub,
                 for_provider={},
                 known=False,
             )
         return TranslatedSubject(
-            reference=self._references.of_account(account),
+            reference=self._references.reference_of_account(account),
             consumer_sub=subject.sub,
             for_provider={"sub": self._pairwise.sub_for(session, account, sector=provider.sector, at=at)}
             if provider
