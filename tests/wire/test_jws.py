@@ -224,8 +224,9 @@ def test_claims_that_do_not_hold_are_refused(claims: dict[str, object], what: st
 
 
 def test_a_token_without_an_end_is_refused() -> None:
-    with pytest.raises(InvalidClaims):
+    with pytest.raises(InvalidClaims) as refused:
         verified(issue_jwt({"iss": CLAIMS["iss"], "aud": "us"}, typ="test+jwt", signer=SIGNER))
+    assert refused.value.public == "exp is missing"
 
 
 def test_an_endless_number_is_no_end() -> None:

@@ -1,5 +1,6 @@
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import ECKey
 
@@ -55,6 +56,15 @@ def test_a_signature_under_another_algorithm_than_the_keys_is_refused() -> None:
     signer = PrivateKeySigner.generate("ES256")
     with pytest.raises(UnusableKey):
         check_signature(b"m", signer.sign(b"m"), jwk=signer.public_jwk(), algorithm="Ed25519")
+
+
+def test_an_rsa_key_registered_for_pss_does_not_verify_the_older_padding() -> None:
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    jwk = PrivateKeySigner(private_key).public_jwk()
+    signature = private_key.sign(b"m", padding.PKCS1v15(), hashes.SHA256())
+    check_signature(b"m", signature, jwk={**jwk, "alg": "RS256"}, algorithm="RS256")
+    with pytest.raises(UnusableKey):
+        check_signature(b"m", signature, jwk=jwk, algorithm="RS256")
 
 
 def test_eddsa_is_the_older_name_of_ed25519() -> None:
