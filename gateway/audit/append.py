@@ -103,7 +103,7 @@ class AuditLog:
             "key_id": subject_key.key_id,
             "details": nonce + encrypted,
         }
-        session.execute(insert(EventRow).values(row))
+        session.execute(insert(EventRow), [row])
         return Entry(event_id=event_id, leaf=leaf, leaf_hash=hashed)
 
     def details_of(self, session: Session, event_id: UUID) -> dict[str, Any]:

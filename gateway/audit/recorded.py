@@ -1,0 +1,82 @@
+"""Questions about what was recorded, answered as values."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.audit.models import EventRow, LogHeadRow
+from gateway.wire.leaves import parse_leaf
+
+MAX_EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """The public part of a recorded event. `leaf_index` is None until the sequencer has numbered it."""
+
+    event_id: UUID
+    at: datetime
+    name: str
+    outcome: str
+    members: tuple[str, ...]
+    reference: str | None
+    leaf_hash: bytes
+    leaf_index: int | None
+
+
+def find_events(
+    session: Session,
+    *,
+    reference: str | None = None,
+    names: Collection[str] | None = None,
+    after: UUID | None = None,
+    limit: int = 50,
+) -> tuple[RecordedEvent, ...]:
+    """Return events, newest first, at most `limit` (never over 500).
+
+    `reference` and `names` narrow (no names at all: nothing); `after` is the id of the last event of the page before.
+    """
+    asked = select(EventRow).order_by(EventRow.id.desc()).limit(min(limit, MAX_EVENTS))
+    if reference is not None:
+        asked = asked.where(EventRow.reference == reference)
+    if names is not None:
+        asked = asked.where(EventRow.name.in_(names))
+    if after is not None:
+        asked = asked.where(EventRow.id < after)
+    return tuple(_recorded(row) for row in session.scalars(asked))
+
+
+def entry_index(session: Session, reference: str) -> int | None:
+    """Return the index of the first entry with this reference, or None when none is numbered yet."""
+    return session.scalar(
+        select(EventRow.leaf_index)
+        .where(EventRow.reference == reference, EventRow.leaf_index.is_not(None))
+        .order_by(EventRow.leaf_index)
+        .limit(1)
+    )
+
+
+def oldest_unpublished(session: Session) -> datetime | None:
+    """Return when the oldest event without a published checkpoint happened, or None: what the merge delay is about."""
+    head = session.get_one(LogHeadRow, 1)
+    waiting = select(EventRow.occurred_at).where(EventRow.leaf_index.is_(None)).order_by(EventRow.id).limit(1)
+    numbered = select(EventRow.occurred_at).where(EventRow.leaf_index == head.published_size)
+    found = [moment for asked in (numbered, waiting) if (moment := session.scalar(asked)) is not None]
+    return min(found, default=None)
+
+
+def _recorded(row: EventRow) -> RecordedEvent:
+    return RecordedEvent(
+        event_id=row.id,
+        at=row.occurred_at,
+        name=row.name,
+        outcome=row.outcome,
+        members=parse_leaf(row.leaf).members,
+        reference=row.reference,
+        leaf_hash=row.leaf_hash,
+        leaf_index=row.leaf_index,
+    )

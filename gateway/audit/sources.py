@@ -1,0 +1,87 @@
+"""Where a log is read from: its own files, or its address on the web. What is read is never trusted, only checked."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import requests
+
+from gateway.audit.errors import LogUnreadable
+from gateway.audit.tile_files import TileFiles, full_path
+from gateway.wire.tiles import MAX_ENTRY_BYTES, TILE_WIDTH
+
+MAX_FILE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
+"""The largest entry bundle there can be; every other file is far smaller."""
+
+_SECONDS = 30.0  # for one file, whole
+_CHUNK = 65_536
+
+
+class LogSource(Protocol):
+    """Reads the files of a log by their tlog-tiles path."""
+
+    def read(self, path: str) -> bytes | None:
+        """Return the file's bytes, or None when there is no such file; raises `LogUnreadable` for any other failure."""
+        ...
+
+
+class FileSource:
+    """A log's files below a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._files = TileFiles(directory=directory)
+
+    def read(self, path: str) -> bytes | None:
+        """Return the file's bytes, or None."""
+        try:
+            return self._files.read(path)
+        except OSError as error:
+            raise LogUnreadable(f"{path} cannot be read", detail=str(error)) from error
+
+
+class HttpSource:
+    """A log served over HTTP, below `url`. Bounded in size and time; redirects are not followed."""
+
+    def __init__(self, url: str) -> None:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            raise LogUnreadable("a log's address is an http or https URL")
+        self._prefix = url.rstrip("/")
+        self._session = requests.Session()
+
+    def read(self, path: str) -> bytes | None:
+        """Return the file's bytes, decompressed, or None when the server answers 404."""
+        deadline = time.monotonic() + _SECONDS
+        try:
+            with self._session.get(
+                f"{self._prefix}/{path}", timeout=(5, 15), stream=True, allow_redirects=False
+            ) as answer:
+                if answer.status_code == requests.codes.not_found:
+                    return None
+                if answer.status_code != requests.codes.ok:
+                    raise LogUnreadable(f"{path}: the server answered {answer.status_code}")
+                return _bounded(answer, path, deadline)
+        except requests.RequestException as error:
+            raise LogUnreadable(f"{path}: the server did not answer", detail=type(error).__name__) from error
+
+
+def _bounded(answer: requests.Response, path: str, deadline: float) -> bytes:
+    data = bytearray()
+    for chunk in answer.iter_content(_CHUNK):
+        data += chunk
+        if len(data) > MAX_FILE_BYTES:
+            raise LogUnreadable(f"{path} is larger than any file of a log")
+        if time.monotonic() > deadline:
+            raise LogUnreadable(f"{path} took too long")
+    return bytes(data)
+
+
+def source_of(location: str) -> LogSource:
+    """Return the source for a directory or an http(s) URL, as people write it on a command line."""
+    return HttpSource(location) if "://" in location else FileSource(Path(location))
+
+
+def read_grown(source: LogSource, path: str) -> bytes | None:
+    """Read a file, or the full one that has grown from a partial one that is gone (C2SP tlog-tiles, partial tiles)."""
+    data = source.read(path)
+    return source.read(full_path(path)) if data is None and full_path(path) != path else data
