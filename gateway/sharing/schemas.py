@@ -26,7 +26,7 @@ class Flag(fields.Field[bool]):
 
 def problems(error: ValidationError) -> str:
     """Say every problem as `place.in.document: what is wrong`, in one line."""
-    return "; ".join(f"{place}: {message}" for place, message in _flat(error.normalized_messages(), ()))
+    return "; ".join(f"{place}: {message}" for place, message in _flat(error.messages, ()))
 
 
 def _flat(messages: Any, place: tuple[str, ...]) -> Iterator[tuple[str, str]]:

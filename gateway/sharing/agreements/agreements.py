@@ -1,0 +1,201 @@
+"""Agreements as values, and the questions asked of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import find_member
+from gateway.policy.decision import AgreementFacts
+from gateway.sharing.agreements.errors import AgreementNotFound
+from gateway.sharing.agreements.models import AgreementRow, SignatureRow
+from gateway.sharing.agreements.schemas import read_agreement
+from gateway.sharing.agreements.signatures import signature_holds
+from gateway.sharing.agreements.terms import AgreementDocument, Terms
+from gateway.wire.encoding import parse_json
+
+
+class AgreementStatus(StrEnum):
+    """Where a version stands. Only `active` permits anything, and only with both signatures and within its days."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """One recorded version, with whether each member's signature holds today."""
+
+    document: AgreementDocument
+    status: AgreementStatus
+    superseded_on: date | None
+    """The first day of a later version; this one ends on the day before."""
+    consumer_signed: bool
+    provider_signed: bool
+    imported_at: datetime
+    status_changed_at: datetime
+
+    @property
+    def terms(self) -> Terms:
+        """What the members signed."""
+        return self.document.terms
+
+    @property
+    def reference(self) -> str:
+        """The reference, the same for every version."""
+        return self.terms.reference
+
+    @property
+    def version(self) -> int:
+        """The version, counted from 1."""
+        return self.terms.version
+
+    @property
+    def consumer(self) -> str:
+        """The member who asks."""
+        return self.terms.parties.consumer.member
+
+    @property
+    def provider(self) -> str:
+        """The member who answers."""
+        return self.terms.parties.provider.member
+
+    @property
+    def legal_gateway(self) -> str:
+        """The code of the power on which it rests."""
+        return self.terms.legal_basis.gateway
+
+    @property
+    def ends_on(self) -> date:
+        """The last day on which it holds: its own, or the day before a later version takes over."""
+        if self.superseded_on is None:
+            return self.terms.ends
+        return min(self.terms.ends, self.superseded_on - timedelta(days=1))
+
+
+def facts(agreement: Agreement) -> AgreementFacts:
+    """Return what policy decides on."""
+    terms = agreement.terms
+    return AgreementFacts(
+        id=terms.reference,
+        version=terms.version,
+        consumer=agreement.consumer,
+        provider=agreement.provider,
+        service=terms.service,
+        purposes=terms.purposes,
+        fields=terms.fields,
+        legal_gateway=agreement.legal_gateway,
+        starts_on=terms.starts,
+        ends_on=agreement.ends_on,
+        status=agreement.status,
+        consumer_signed=agreement.consumer_signed,
+        provider_signed=agreement.provider_signed,
+        roles=terms.conditions.roles,
+        minimum_acr=terms.conditions.minimum_acr,
+        case_reference_required=terms.conditions.case_reference_required,
+        clients=terms.conditions.clients,
+        subject_kinds=terms.conditions.subject_kinds,
+    )
+
+
+def agreement_for(session: Session, *, consumer: str, service: str, purpose: str, now: datetime) -> Agreement | None:
+    """Return the agreement most fitting for a request, or None; whether it permits anything is for policy to decide.
+
+    Of the versions between this consumer and this service's provider: rather one that has not been superseded, then one
+    that covers the purpose, then one in force, then one within its days, then the newest.
+    """
+    rows = session.scalars(
+        select(AgreementRow).where(AgreementRow.consumer == consumer, AgreementRow.service == service)
+    ).all()
+    if not rows:
+        return None
+    today = now.astimezone(UTC).date()
+    return _agreement(session, max(rows, key=lambda row: _fitness(row, purpose=purpose, today=today)))
+
+
+def lock_agreement(session: Session, reference: str, version: int) -> Agreement:
+    """Return the version as it is now, and keep it so until this transaction ends; raises `AgreementNotFound`.
+
+    On SQLite writers take turns, so that nobody can change it meanwhile either.
+    """
+    return _agreement(session, locked_row(session, reference, version))
+
+
+def find_agreement(session: Session, reference: str, version: int) -> Agreement | None:
+    """Return this version, in whatever state."""
+    row = session.get(AgreementRow, (reference, version))
+    return _agreement(session, row) if row is not None else None
+
+
+def list_agreements(session: Session) -> tuple[Agreement, ...]:
+    """Return every version in every state, by reference and version."""
+    return tuple(_agreement(session, row) for row in session.scalars(_in_order()))
+
+
+def versions_of(session: Session, reference: str) -> tuple[Agreement, ...]:
+    """Return every version of one agreement, the oldest first."""
+    rows = session.scalars(_in_order().where(AgreementRow.reference == reference))
+    return tuple(_agreement(session, row) for row in rows)
+
+
+def locked_row(session: Session, reference: str, version: int) -> AgreementRow:
+    """Return the row, locked and freshly read; for this room only. Raises `AgreementNotFound`."""
+    row = session.get(AgreementRow, (reference, version), with_for_update=True, populate_existing=True)
+    if row is None:
+        raise AgreementNotFound(f"There is no agreement {reference}.{version}")
+    return row
+
+
+def document_of(row: AgreementRow) -> AgreementDocument:
+    """Return the signed document of a row; for this room only."""
+    return _parsed(row.document.encode())
+
+
+# A document is read for every decision and never changes under the same bytes.
+@lru_cache(maxsize=4096)
+def _parsed(canonical: bytes) -> AgreementDocument:
+    return read_agreement(parse_json(canonical), source="a recorded agreement")
+
+
+def _in_order() -> Select[tuple[AgreementRow]]:
+    return select(AgreementRow).order_by(AgreementRow.reference, AgreementRow.version)
+
+
+def _fitness(row: AgreementRow, *, purpose: str, today: date) -> tuple[bool, bool, bool, bool, int, str]:
+    terms = document_of(row).terms
+    return (
+        row.superseded_on is None or today < row.superseded_on,
+        purpose in terms.purposes,
+        row.status == AgreementStatus.ACTIVE,
+        terms.starts <= today <= terms.ends,
+        row.version,
+        row.reference,
+    )
+
+
+def _agreement(session: Session, row: AgreementRow) -> Agreement:
+    document = document_of(row)
+    parties = document.terms.parties
+    signatures = {
+        signature.member: signature.jws
+        for signature in session.scalars(
+            select(SignatureRow).where(SignatureRow.reference == row.reference, SignatureRow.version == row.version)
+        )
+    }
+
+    def signed(member: str) -> bool:
+        return signature_holds(document.canonical, signatures.get(member), member=find_member(session, member))
+
+    return Agreement(
+        document=document,
+        status=AgreementStatus(row.status),
+        superseded_on=row.superseded_on,
+        consumer_signed=signed(parties.consumer.member),
+        provider_signed=signed(parties.provider.member),
+        imported_at=row.imported_at,
+        status_changed_at=row.status_changed_at,
+    )

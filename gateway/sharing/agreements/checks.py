@@ -1,0 +1,105 @@
+"""What an agreement's document must agree with, besides itself. Every check is one rule and names what breaks it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import ClientKind, find_client, find_member
+from gateway.policy.registers import Registers
+from gateway.sharing.agreements.errors import AgreementInvalid
+from gateway.sharing.agreements.terms import Terms
+from gateway.sharing.catalogue.services import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The lists and the catalogue to which a document refers; services by id."""
+
+    registers: Registers
+    services: Mapping[str, Service]
+
+
+def check_terms(terms: Terms, surroundings: Surroundings) -> None:
+    """Refuse terms that contradict themselves, the lists or the catalogue; raises `AgreementInvalid`."""
+    for check in TERMS_CHECKS:
+        check(terms, surroundings)
+
+
+def check_parties_differ(terms: Terms, _surroundings: Surroundings) -> None:
+    """One member cannot make an agreement with itself: its two signatures would be one."""
+    if terms.parties.consumer.member == terms.parties.provider.member:
+        raise _invalid(terms, "consumer and provider are the same member")
+
+
+def check_service(terms: Terms, surroundings: Surroundings) -> None:
+    """The provider who signs is the provider who answers."""
+    service = surroundings.services.get(terms.service)
+    if service is None:
+        raise _invalid(terms, f"there is no service {terms.service}")
+    if service.provider != terms.parties.provider.member:
+        raise _invalid(terms, f"the service belongs to {service.provider}, not to the provider who signs")
+
+
+def check_fields(terms: Terms, surroundings: Surroundings) -> None:
+    """Only fields that the service has can be agreed."""
+    unknown = [name for name in terms.fields if name not in surroundings.services[terms.service].fields]
+    if unknown:
+        raise _invalid(terms, f"the service has no field {unknown[0]}")
+
+
+def check_exclusions(terms: Terms, _surroundings: Surroundings) -> None:
+    """What is excluded cannot be agreed as well."""
+    both = [exclusion.item for exclusion in terms.exclusions if exclusion.item in terms.fields]
+    if both:
+        raise _invalid(terms, f"{both[0]} is among the fields and among the exclusions")
+
+
+def check_purposes(terms: Terms, surroundings: Surroundings) -> None:
+    """Purposes come from the list, so that they mean the same everywhere."""
+    unknown = [purpose for purpose in terms.purposes if purpose not in surroundings.registers.purposes]
+    if unknown:
+        raise _invalid(terms, f"{unknown[0]} is not in purposes.yaml")
+
+
+def check_legal_gateway(terms: Terms, surroundings: Surroundings) -> None:
+    """Sharing rests on a power that is on the list."""
+    if terms.legal_basis.gateway not in surroundings.registers.legal_gateways:
+        raise _invalid(terms, f"{terms.legal_basis.gateway} is not in legal-gateways.yaml")
+
+
+def check_dates(terms: Terms, _surroundings: Surroundings) -> None:
+    """It starts before it ends, and is reviewed in between."""
+    if terms.starts > terms.ends:
+        raise _invalid(terms, "it ends before it starts")
+    if not terms.starts <= terms.review <= terms.ends:
+        raise _invalid(terms, "the review is not between start and end")
+
+
+TERMS_CHECKS = (
+    check_parties_differ,
+    check_service,
+    check_fields,
+    check_exclusions,
+    check_purposes,
+    check_legal_gateway,
+    check_dates,
+)
+
+
+def check_directory(session: Session, terms: Terms) -> None:
+    """Refuse terms that name members or clients who do not take part; raises `AgreementInvalid`."""
+    for party in (terms.parties.consumer, terms.parties.provider):
+        if find_member(session, party.member) is None:
+            raise _invalid(terms, f"{party.member} is not an active member")
+    for client_id in terms.conditions.clients:
+        client = find_client(session, client_id)
+        # A client of another member would let that member ask under this agreement.
+        if client is None or client.member_code != terms.parties.consumer.member:
+            raise _invalid(terms, f"{client_id} is not an active client of the consumer")
+        if ClientKind.CONSUMER not in client.kinds:
+            raise _invalid(terms, f"{client_id} is not registered to ask for records")
+
+
+def _invalid(terms: Terms, problem: str) -> AgreementInvalid:
+    return AgreementInvalid(f"{terms.name}: {problem}")

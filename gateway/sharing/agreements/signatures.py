@@ -1,0 +1,108 @@
+"""Members' signatures: detached JWS (RFC 7515 appendix F) over the canonical JSON (RFC 8785) of an agreement.
+
+Signatures travel and rest in files beside the state, not among the policies: they belong to the members' keys of one
+deployment, and those of the demonstration are made anew wherever it runs.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from gateway.directory.members import Jwk, Member
+from gateway.errors import GatewayError
+from gateway.sharing.agreements.errors import SignatureRefused
+from gateway.sharing.agreements.terms import AgreementDocument, Terms
+from gateway.wire.canonical import canonical_json
+from gateway.wire.encoding import parse_json, parse_json_object
+from gateway.wire.errors import MalformedInput
+from gateway.wire.jws import issue_detached_jws, verify_detached_jws
+from gateway.wire.keys import SIGNING_ALGORITHMS
+from gateway.wire.signer import Signer
+
+AGREEMENT_TYP = "gateway-agreement+jws"
+
+
+def sign_agreement(document: AgreementDocument, *, signer: Signer) -> str:
+    """Return a member's detached JWS over the document."""
+    return issue_detached_jws(document.canonical, typ=AGREEMENT_TYP, signer=signer)
+
+
+def check_signature(document: AgreementDocument, jws: str, *, member: Member | None) -> str:
+    """Return the `kid` of the member's key that signed; raises `SignatureRefused` naming member and agreement."""
+    # An inactive or unknown member has no keys: its signature holds no longer.
+    key_id = _key_that_signed(document.canonical, jws, canonical_json([dict(key) for key in _keys_of(member)]))
+    if key_id is None:
+        raise SignatureRefused(
+            f"{document.terms.name}: the signature is not one that {member.code if member else 'a member'} made over "
+            "this content"
+        )
+    return key_id
+
+
+def signature_holds(payload: bytes, jws: str | None, *, member: Member | None) -> bool:
+    """Tell whether a recorded signature verifies with a key that the directory holds for the member today."""
+    if jws is None:
+        return False
+    return _key_that_signed(payload, jws, canonical_json([dict(key) for key in _keys_of(member)])) is not None
+
+
+def _keys_of(member: Member | None) -> tuple[Jwk, ...]:
+    return member.keys if member is not None and member.active else ()
+
+
+# Every decision asks this twice; the answer depends on nothing but the arguments, keys included.
+@lru_cache(maxsize=4096)
+def _key_that_signed(payload: bytes, jws: str, keys: bytes) -> str | None:
+    try:
+        return verify_detached_jws(
+            jws, payload, keys=parse_json(keys), typ=AGREEMENT_TYP, algorithms=SIGNING_ALGORITHMS
+        ).key_id
+    except GatewayError:
+        return None
+
+
+def signatures_path(directory: Path, terms: Terms) -> Path:
+    """Return where the signatures of this version rest."""
+    return directory / f"{terms.name}.signatures.json"
+
+
+def load_signatures(path: Path, document: AgreementDocument) -> Mapping[str, str]:
+    """Read the signatures over a document, by member; empty when there is no file.
+
+    Raises `SignatureRefused` when the file is not of that form, or was made for other content.
+    """
+    try:
+        stored = parse_json_object(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, MalformedInput) as error:
+        raise SignatureRefused(f"{path.name} cannot be read") from error
+    signatures = stored.get("signatures")
+    if not isinstance(signatures, dict) or not all(isinstance(jws, str) for jws in signatures.values()):
+        raise SignatureRefused(f"{path.name} is not a file of signatures")
+    if stored.get("digest") != document.digest:
+        raise SignatureRefused(
+            f"{document.terms.name} was changed after it was signed ({path.name} is for other content)"
+        )
+    return signatures
+
+
+def save_signature(path: Path, document: AgreementDocument, *, member: str, jws: str) -> None:
+    """Add a signature to the file, or replace the member's own; signatures over other content are dropped."""
+    try:
+        kept = dict(load_signatures(path, document))
+    except SignatureRefused:
+        kept = {}
+    kept[member] = jws
+    stored = {
+        "agreement": document.terms.reference,
+        "version": document.terms.version,
+        "digest": document.digest,
+        "signatures": dict(sorted(kept.items())),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)

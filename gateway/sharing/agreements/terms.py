@@ -1,0 +1,139 @@
+"""What an agreement says, as a value: the fields of a data sharing agreement that the ICO's code asks for.
+
+The signed form is the canonical JSON (RFC 8785) of the document; a new field there is a new version of the form.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+from gateway.wire.canonical import digest_b64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """A member and its part in data protection law: `controller`, `joint controller` or `processor`."""
+
+    member: str
+    data_protection_role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """Who asks and who answers."""
+
+    consumer: Party
+    provider: Party
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """Something that must not be shared under this agreement, and why."""
+
+    item: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalBasis:
+    """The power (a code of `legal-gateways.yaml`) and the lawful bases of the UK GDPR."""
+
+    gateway: str
+    article_6: str
+    article_9: str | None
+    """The condition of Article 9(2), where special category data are shared."""
+    schedule_1: str | None
+    """The condition of Schedule 1 to the Data Protection Act 2018, where Article 9 or 10 needs one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What must hold for each request. Empty means no: an empty list allows nobody."""
+
+    clients: tuple[str, ...]
+    roles: tuple[str, ...]
+    minimum_acr: str
+    case_reference_required: bool
+    subject_kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long the consumer keeps the answer, and how it disposes of it."""
+
+    period: str
+    disposal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImpactAssessment:
+    """The data protection impact assessment that stands behind the agreement."""
+
+    reference: str
+    date: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A role to turn to; never a named person."""
+
+    purpose: str
+    role: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRecord:
+    """Who decided to make the agreement, when, and why."""
+
+    decided_by: str
+    date: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """One version of an agreement. Days are UTC days; `starts` and `ends` are both included."""
+
+    reference: str
+    version: int
+    title: str
+    parties: Parties
+    service: str
+    purposes: tuple[str, ...]
+    benefits: str
+    data_subjects: str
+    fields: tuple[str, ...]
+    exclusions: tuple[Exclusion, ...]
+    legal_basis: LegalBasis
+    conditions: Conditions
+    method: str
+    frequency: str
+    volume_per_day: int
+    classification: str
+    onward_sharing: str
+    retention: Retention
+    individual_rights: str
+    dpia: ImpactAssessment
+    contacts: tuple[Contact, ...]
+    decision: ApprovalRecord
+    starts: date
+    ends: date
+    review: date
+
+    @property
+    def name(self) -> str:
+        """Reference and version, as people write them: `DSA-003.1`."""
+        return f"{self.reference}.{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementDocument:
+    """Terms together with the exact bytes that are signed."""
+
+    terms: Terms
+    canonical: bytes
+
+    @property
+    def digest(self) -> str:
+        """`sha-256:` and the base64url SHA-256 of the signed bytes."""
+        return f"sha-256:{digest_b64(self.canonical)}"
