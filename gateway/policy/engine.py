@@ -79,7 +79,7 @@ class PolicyEngine:
         if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
             return Deny(reasons=(*reasons, POLICY_ERROR))
         if result.decision is cedarpy.Decision.Allow:
-            return Permit(fields=inputs.request.fields)
+            return Permit(fields=tuple(dict.fromkeys(inputs.request.fields)))
         # Deny without a rule of ours cannot happen with checked rules; if it does, it is still a refusal with a reason.
         return Deny(reasons=reasons or (POLICY_ERROR,))
 

@@ -161,7 +161,7 @@ def _parsed(canonical: bytes) -> AgreementDocument:
     return read_agreement(parse_json(canonical), source="a recorded agreement")
 
 
-def _in_order() -> Select[tuple[AgreementRow]]:
+def _in_order() -> Select[AgreementRow]:
     return select(AgreementRow).order_by(AgreementRow.reference, AgreementRow.version)
 
 

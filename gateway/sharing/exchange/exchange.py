@@ -165,7 +165,7 @@ class Broker:
         service = find_service(session, request.service)
         provider = find_client(session, service.provider_client) if service else None
         agreement = agreement_for(
-            session, consumer=asked.caller.member_code, service=request.service, purpose=request.purpose
+            session, consumer=asked.caller.member_code, service=request.service, purpose=request.purpose, now=now
         )
         subject = self._translator.translate(session, request.subject, caller=asked.caller, provider=provider, at=now)
         judged = judge(
