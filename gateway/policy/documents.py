@@ -29,7 +29,7 @@ class _PlainLoader(yaml.SafeLoader):
     """A loader that knows text, numbers, booleans, null, lists and maps."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as PyYAML declares it
-    yaml_constructors = {
+    yaml_constructors = {  # noqa: RUF012 - as PyYAML declares it
         tag: constructor
         for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
         # `None` is the constructor that refuses every other tag.

@@ -48,7 +48,6 @@ def judge(
             case_reference=request.case_reference,
             service_active=service is not None and service.active,
             service_fields=service.fields if service else (),
-            service_fields=service.fields if service else (),
             subject_kind="sub" if isinstance(request.subject, SubjectBySub) else "match",
         ),
         subject=SubjectFacts(
