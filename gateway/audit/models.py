@@ -18,11 +18,19 @@ class EventRow(Base):
             sqlite_where=text("leaf_index IS NULL"),
             postgresql_where=text("leaf_index IS NULL"),
         ),
+        # Partial as well, or SQLite would take it for the question above, and sort the whole backlog each time.
+        Index(
+            "uq_audit_events_leaf_index",
+            "leaf_index",
+            unique=True,
+            sqlite_where=text("leaf_index IS NOT NULL"),
+            postgresql_where=text("leaf_index IS NOT NULL"),
+        ),
         Index("ix_audit_events_name_id", "name", "id"),
     )
 
     id: Mapped[pk]
-    leaf_index: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    leaf_index: Mapped[int | None] = mapped_column(BigInteger)
     occurred_at: Mapped[instant]
     name: Mapped[str] = mapped_column(String(100))
     outcome: Mapped[str] = mapped_column(String(40))

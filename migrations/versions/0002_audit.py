@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "audit_events",
         sa.Column("id", sa.Uuid(), primary_key=True),
-        sa.Column("leaf_index", sa.BigInteger(), nullable=True, unique=True),
+        sa.Column("leaf_index", sa.BigInteger(), nullable=True),
         sa.Column("occurred_at", moment, nullable=False),
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("outcome", sa.String(40), nullable=False),
@@ -29,6 +29,15 @@ def upgrade() -> None:
     unnumbered = sa.text("leaf_index IS NULL")
     op.create_index(
         "ix_audit_events_unnumbered", "audit_events", ["id"], sqlite_where=unnumbered, postgresql_where=unnumbered
+    )
+    numbered = sa.text("leaf_index IS NOT NULL")
+    op.create_index(
+        "uq_audit_events_leaf_index",
+        "audit_events",
+        ["leaf_index"],
+        unique=True,
+        sqlite_where=numbered,
+        postgresql_where=numbered,
     )
     op.create_index("ix_audit_events_name_id", "audit_events", ["name", "id"])
     head = op.create_table(
