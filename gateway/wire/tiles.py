@@ -73,7 +73,7 @@ def decode_entry_bundle(bundle: bytes) -> list[bytes]:
     while at < len(bundle):
         start = at + 2
         at = start + int.from_bytes(bundle[at:start], "big")
-        if start > len(bundle) or at > len(bundle) or len(entries) == TILE_WIDTH:
+        if at > len(bundle) or len(entries) == TILE_WIDTH:
             raise InvalidTree("the entry bundle is cut off or too long")
         entries.append(bundle[start:at])
     return entries

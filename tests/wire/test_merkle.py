@@ -145,6 +145,24 @@ def test_a_consistency_proof_that_is_empty_too_short_or_too_long_is_refused() ->
         merkle.verify_consistency(old_size=7, old_root=old_root, new_size=7, new_root=new_root, proof=[])
 
 
+def test_a_root_made_to_fit_a_proof_of_the_wrong_length_is_refused() -> None:
+    leaf, other = leaves(2)
+    above, older = merkle.node_hash(leaf, other), merkle.node_hash(other, leaf)
+    with pytest.raises(InvalidTree):  # too long: a tree of one leaf has no siblings
+        merkle.verify_inclusion(leaf, index=0, size=1, proof=[other], root=older)
+    with pytest.raises(InvalidTree):  # too short: a tree of four has two levels of them
+        merkle.verify_inclusion(leaf, index=0, size=4, proof=[other], root=above)
+    with pytest.raises(InvalidTree):
+        merkle.verify_consistency(old_size=1, old_root=leaf, new_size=4, new_root=above, proof=[other])
+    # Trees of three and four leaves, then one more hash put on top of both.
+    old_root = merkle.node_hash(other, merkle.node_hash(other, leaf))
+    new_root = merkle.node_hash(other, merkle.node_hash(other, above))
+    with pytest.raises(InvalidTree):
+        merkle.verify_consistency(
+            old_size=3, old_root=old_root, new_size=4, new_root=new_root, proof=[leaf, other, other, other]
+        )
+
+
 def test_there_is_no_proof_of_what_is_not_there() -> None:
     for index in (-1, 5):
         with pytest.raises(InvalidTree):

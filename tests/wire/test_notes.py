@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tlog_scales import signing, tlog
 
 from gateway.errors import GatewayError
+from gateway.wire.encoding import b64_encode
 from gateway.wire.errors import InvalidNote, UnusableKey
 from gateway.wire.notes import (
     Checkpoint,
@@ -50,7 +51,8 @@ def test_a_verifier_key_survives_and_is_the_one_an_independent_library_writes() 
         KEY.encode().replace("gateway", "gateway2"),
         KEY.encode()[:-4] + "AAA=",
         KEY.encode() + "A",
-        f"{NAME}+{KEY.key_id.hex()}+AgAA",
+        f"{NAME}+{KEY.key_id.hex()}+{b64_encode(bytes([2]) + KEY.public_key)}",
+        f"{NAME}+{KEY.key_id.hex()}+AQAA",
         f"+{KEY.key_id.hex()}+{KEY.encode().split('+', 2)[2]}",
     ],
 )
@@ -144,7 +146,7 @@ def test_no_byte_of_a_note_can_be_changed(position: int, byte: int) -> None:
         b"text\n\n" + "— name AAAA\n".encode(),
         b"text\n\n" + "— name !\n".encode(),
         b"text\n\n" + "— na+me AAAAAAA=\n".encode(),
-        b"text\n\n" + "— name AAAAAAA=\n".encode() * 101,
+        NOTE + "— name AAAAAAA=\n".encode() * 100,
         b"\xff\n\n",
         b"x" * 1_000_001,
     ],
