@@ -6,7 +6,7 @@ before.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, Self, TypeVar
 
@@ -56,6 +56,10 @@ class AgreementFacts:
     clients: tuple[str, ...]
     subject_kinds: tuple[str, ...] = ("sub", "match")
     """How the consumer may name a person: by its own `sub`, or by attributes to `match`."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the facts as plain JSON, as they stand in `DecisionInputs.to_document()`."""
+        return _plain(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,7 @@ class DecisionInputs:
         """Return the inputs as plain JSON; `from_document` reads them back."""
         return {
             "caller": _plain(self.caller),
-            "agreement": None if self.agreement is None else _plain(self.agreement),
+            "agreement": None if self.agreement is None else self.agreement.to_document(),
             "request": _plain(self.request),
             "subject": _plain(self.subject),
             "now": rfc3339(self.now),
@@ -139,8 +143,7 @@ class DecisionInputs:
         )
 
 
-def _plain(facts: object) -> dict[str, Any]:
-    assert is_dataclass(facts)  # noqa: S101 - for the type checker; only the facts above come here
+def _plain(facts: CallerFacts | AgreementFacts | RequestFacts | SubjectFacts) -> dict[str, Any]:
     return {item.name: _plain_value(getattr(facts, item.name)) for item in fields(facts)}
 
 

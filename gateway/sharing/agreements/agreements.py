@@ -79,21 +79,33 @@ class Agreement:
 
 def facts(agreement: Agreement) -> AgreementFacts:
     """Return what policy decides on."""
-    terms = agreement.terms
+    return facts_of(
+        agreement.terms,
+        status=agreement.status,
+        ends_on=agreement.ends_on,
+        consumer_signed=agreement.consumer_signed,
+        provider_signed=agreement.provider_signed,
+    )
+
+
+def facts_of(
+    terms: Terms, *, status: AgreementStatus, ends_on: date, consumer_signed: bool, provider_signed: bool
+) -> AgreementFacts:
+    """Return what policy decides on, for terms in a given state."""
     return AgreementFacts(
         id=terms.reference,
         version=terms.version,
-        consumer=agreement.consumer,
-        provider=agreement.provider,
+        consumer=terms.parties.consumer.member,
+        provider=terms.parties.provider.member,
         service=terms.service,
         purposes=terms.purposes,
         fields=terms.fields,
-        legal_gateway=agreement.legal_gateway,
+        legal_gateway=terms.legal_basis.gateway,
         starts_on=terms.starts,
-        ends_on=agreement.ends_on,
-        status=agreement.status,
-        consumer_signed=agreement.consumer_signed,
-        provider_signed=agreement.provider_signed,
+        ends_on=ends_on,
+        status=status.value,
+        consumer_signed=consumer_signed,
+        provider_signed=provider_signed,
         roles=terms.conditions.roles,
         minimum_acr=terms.conditions.minimum_acr,
         case_reference_required=terms.conditions.case_reference_required,
