@@ -1,1 +1,67 @@
-"""This room's tables."""
+"""This room's tables. No code and no token is kept: only hashes of them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.db import Base, Instant, expiry, identifier, instant, pk
+
+json_list = JSON().with_variant(JSONB, "postgresql")
+
+
+class AuthorizationRow(Base):
+    """What one person authorised one client to have: its code, and the family of every token that came of it."""
+
+    __tablename__ = "authorizations"
+
+    authorization_id: Mapped[pk]
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), index=True)
+    session_id: Mapped[UUID] = mapped_column(Uuid)
+    redirect_uri: Mapped[str] = mapped_column(Text)
+    scope: Mapped[str] = mapped_column(Text)
+    resources: Mapped[list[str]] = mapped_column(json_list)
+    nonce: Mapped[str | None] = mapped_column(Text)
+    code_challenge: Mapped[str] = mapped_column(String(128))
+    acr: Mapped[str] = mapped_column(String(20))
+    methods: Mapped[list[str]] = mapped_column(json_list)
+    auth_time: Mapped[instant]
+    issued_at: Mapped[instant]
+    code_expires_at: Mapped[instant]
+    redeemed_at: Mapped[datetime | None] = mapped_column(Instant)
+    revoked_at: Mapped[datetime | None] = mapped_column(Instant)
+    expires_at: Mapped[expiry]
+    """When the last token of the family can no longer live."""
+
+
+class AccessTokenRow(Base):
+    """An access token that was issued, so that it can be taken back; one without a row is refused."""
+
+    __tablename__ = "access_tokens"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    """Of the token's `jti`."""
+    authorization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("authorizations.authorization_id", ondelete="CASCADE"), index=True
+    )
+    client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
+    revoked_at: Mapped[datetime | None] = mapped_column(Instant)
+    expires_at: Mapped[expiry]
+
+
+class RefreshTokenRow(Base):
+    """A refresh token; used once, then kept until its family ends so that a second use is noticed."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    authorization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("authorizations.authorization_id", ondelete="CASCADE"), index=True
+    )
+    issued_at: Mapped[instant]
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+    expires_at: Mapped[expiry]

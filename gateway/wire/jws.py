@@ -52,8 +52,8 @@ def issue_jwt(claims: Mapping[str, object], *, typ: str, signer: Signer) -> str:
     return issue_jws(_compact_json(claims), typ=typ, signer=signer)
 
 
-def verify_jws(unverified: str, *, keys: Sequence[Jwk], typ: str, algorithms: Collection[str]) -> VerifiedJws:
-    """Check a compact JWS against the keys and algorithms the caller trusts.
+def verify_jws(unverified: str, *, keys: Sequence[Jwk], typ: str | None, algorithms: Collection[str]) -> VerifiedJws:
+    """Check a compact JWS against the keys and algorithms the caller trusts; `typ` None: it must not carry one.
 
     Raises `InvalidJws` for its form, type, algorithm or key, `InvalidSignature` when the signature does not verify.
     """
@@ -172,7 +172,7 @@ def _parse_header(header: str) -> dict[str, Any]:
 
 
 def _verify(
-    header: str, payload: str, signature: str, *, keys: Sequence[Jwk], typ: str, algorithms: Collection[str]
+    header: str, payload: str, signature: str, *, keys: Sequence[Jwk], typ: str | None, algorithms: Collection[str]
 ) -> VerifiedJws:
     protected = _parse_header(header)
     algorithm = _check_header(protected, typ=typ, algorithms=algorithms)
@@ -190,12 +190,12 @@ def _verify(
     return VerifiedJws(header=protected, payload=raw_payload, key_id=key["kid"])
 
 
-def _check_header(protected: Mapping[str, Any], *, typ: str, algorithms: Collection[str]) -> str:
+def _check_header(protected: Mapping[str, Any], *, typ: str | None, algorithms: Collection[str]) -> str:
     refused = [name for name in _REFUSED_HEADERS if name in protected]
     if refused:
         raise InvalidJws(f"the header parameter {refused[0]} is not accepted")
     # RFC 8725 §3.11: explicit typing keeps one kind of statement from being taken for another.
-    if _media_type(protected.get("typ")) != _media_type(typ):
+    if ("typ" in protected) != (typ is not None) or _media_type(protected.get("typ")) != _media_type(typ):
         raise InvalidJws("the typ of the statement is not the expected one")
     # RFC 8725 §3.1: only algorithms the caller named; `none` can never be among our keys' algorithms.
     algorithm = protected.get("alg")

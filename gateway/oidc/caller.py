@@ -1,0 +1,64 @@
+"""Who is calling a guarded resource: an access token turned into `identity`'s `Caller`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import Client, find_client
+from gateway.identity.accounts import AccountKind, find_account
+from gateway.identity.caller import ActingOfficer, Caller
+from gateway.oidc.access_tokens import AccessTokens, VerifiedAccessToken
+from gateway.oidc.errors import TokenRefused
+from gateway.oidc.models import AuthorizationRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerOfResource:
+    """A `CallerFromAuthorization` for one resource."""
+
+    access_tokens: AccessTokens
+    resource: str
+
+    def __call__(self, session: Session, authorization_header: str | None, now: datetime) -> Caller:
+        """Return who is calling; raises `TokenRefused`, whose `www_authenticate` is RFC 6750's challenge.
+
+        Signature, type, issuer, audience, times and revocation are `access_tokens`' business; that client and person
+        are active, and the client still has this resource, is asked here and now.
+        """
+        token = self.access_tokens.verify(session, authorization_header, audience=self.resource, now=now)
+        client = find_client(session, str(token.claims.get("client_id")))
+        if client is None or self.resource not in client.resources:
+            raise TokenRefused(detail="the client is not active, or lost this resource")
+        return Caller(
+            client=client,
+            officer=_officer(session, token, client),
+            scopes=token.scopes,
+            token_id=str(token.claims["jti"]),
+            expires_at=_instant(token.claims["exp"]),
+        )
+
+
+def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> ActingOfficer | None:
+    if token.authorization_id is None:
+        # RFC 9068 §2.2: in its own name, a client is the token's subject.
+        if token.claims.get("sub") != client.client_id:
+            raise TokenRefused(detail="no family, and not the client's own")
+        return None
+    family = session.get(AuthorizationRow, token.authorization_id)
+    account = find_account(session, family.account_id) if family is not None else None
+    if account is None or account.kind is not AccountKind.OFFICER or account.member_code is None:
+        raise TokenRefused(detail="not an active officer")
+    return ActingOfficer(
+        account_id=account.account_id,
+        sub=str(token.claims["sub"]),
+        # As they are now, not as they were when the token was issued: a role taken away is gone at once.
+        member_code=account.member_code,
+        roles=tuple(role for role in account.roles if role in token.claims.get("roles", ())),
+        acr=str(token.claims["acr"]),
+        auth_time=_instant(token.claims["auth_time"]),
+    )
+
+
+def _instant(numeric_date: float) -> datetime:
+    return datetime.fromtimestamp(numeric_date, tz=UTC)

@@ -1,0 +1,51 @@
+"""What this room refuses. How each is told to a client is said in `oauth_errors`."""
+
+from gateway.errors import GatewayError, Kind
+
+
+class ParametersMalformed(GatewayError):
+    """Parameters that are not text, too long or too many."""
+
+    kind = Kind.MALFORMED
+    code = "invalid_request"
+    title = "The request is malformed"
+
+
+class SignInRequestUnusable(GatewayError):
+    """A request not answered by a redirect: who asked, or where to answer, is not known (RFC 6749 §4.1.2.1)."""
+
+    kind = Kind.MALFORMED
+    code = "sign_in_request_unusable"
+    title = "There is a problem with this sign-in request"
+
+
+class AuthorizationRefused(GatewayError):
+    """A request that is answered by redirecting with an error. `code` is the OAuth error, `public` its description."""
+
+    kind = Kind.INVALID
+
+    def __init__(self, code: str, public: str) -> None:
+        super().__init__(public)
+        self.code = code
+
+
+class TokenRefused(GatewayError):
+    """An access token that does not open this door, or none at all (RFC 6750 §3)."""
+
+    kind = Kind.UNAUTHENTICATED
+    code = "invalid_token"
+    title = "The access token is not valid here"
+
+    def __init__(self, public: str | None = None, *, detail: str | None = None, presented: bool = True) -> None:
+        super().__init__(public, detail=detail)
+        # RFC 6750 §3.1: without a token, the challenge carries no error code.
+        error = f', error="{self.code}", error_description="{self.public}"' if presented else ""
+        self.www_authenticate = f'Bearer realm="gateway"{error}'
+
+
+class ScopeMissing(TokenRefused):
+    """A valid access token without the scope this door needs."""
+
+    kind = Kind.REFUSED
+    code = "insufficient_scope"
+    title = "The access token does not have the scope this needs"

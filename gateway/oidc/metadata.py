@@ -1,0 +1,49 @@
+"""What the provider says about itself (OIDC Discovery 1.0 §3, RFC 8414 §2): what works, and nothing else."""
+
+from typing import Any
+
+from gateway.identity.assurance import LEVELS
+from gateway.oidc.access_tokens import ALGORITHMS as TOKEN_ALGORITHMS
+from gateway.oidc.authorization import PROMPTS, SCOPES
+from gateway.oidc.client_assertion import ALGORITHMS as ASSERTION_ALGORITHMS
+from gateway.oidc.endpoints import Endpoints
+from gateway.oidc.token_endpoint import GRANT_TYPES
+
+CLAIMS = (
+    *("iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash"),
+    *("name", "given_name", "family_name", "birthdate", "email", "email_verified"),
+    *("member", "roles"),
+)
+UNREACHABLE_LEVELS = ("AAL3",)
+
+
+def metadata(endpoints: Endpoints) -> dict[str, Any]:
+    """Return the discovery document, the same for OpenID Connect and for OAuth."""
+    return {
+        "issuer": endpoints.issuer,
+        "authorization_endpoint": endpoints.authorization,
+        "token_endpoint": endpoints.token,
+        "userinfo_endpoint": endpoints.userinfo,
+        "jwks_uri": endpoints.jwks,
+        "scopes_supported": list(SCOPES),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANT_TYPES),
+        "acr_values_supported": [
+            level for kind in LEVELS.values() for level in kind if level not in UNREACHABLE_LEVELS
+        ],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": list(TOKEN_ALGORITHMS),
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "claim_types_supported": ["normal"],
+        "claims_supported": list(CLAIMS),
+        "prompt_values_supported": list(PROMPTS),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        # Said because Discovery's defaults differ, or so that nobody has to try.
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "require_request_uri_registration": False,
+    }

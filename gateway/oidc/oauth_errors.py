@@ -1,0 +1,66 @@
+"""The one page of OAuth answers: RFC 6749 §5 for tokens, §4.1.2.1 for redirects, RFC 6750 §3 for access tokens.
+
+Framework-free: status, members and headers, which the door turns into a response.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from gateway.errors import GatewayError, Kind
+from gateway.oidc.authorization import Asked
+from gateway.oidc.errors import AuthorizationRefused, TokenRefused
+from gateway.oidc.token_endpoint import TokensGranted, TokensRefused
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+STATUS = {"invalid_client": 401}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthAnswer:
+    """A JSON answer."""
+
+    status: int
+    members: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, str]
+
+
+def token_answer(answer: TokensGranted | TokensRefused) -> OAuthAnswer:
+    """RFC 6749 §5.1 and §5.2: neither tokens nor errors are ever cached."""
+    if isinstance(answer, TokensGranted):
+        return OAuthAnswer(status=200, members=answer.members, headers=NO_STORE)
+    members = {"error": answer.error, "error_description": answer.description}
+    return OAuthAnswer(status=STATUS.get(answer.error, 400), members=members, headers=NO_STORE)
+
+
+def fault_answer(error: GatewayError) -> OAuthAnswer:
+    """A fault of ours as an OAuth client can read it: try again later, nothing was issued."""
+    status = 503 if error.kind is Kind.UNAVAILABLE else 400 if error.kind is Kind.MALFORMED else 500
+    name = "invalid_request" if error.kind is Kind.MALFORMED else "temporarily_unavailable"
+    headers = {**NO_STORE, **({"Retry-After": "1"} if status == 503 else {})}  # noqa: PLR2004 - HTTP's own number
+    return OAuthAnswer(status=status, members={"error": name, "error_description": error.public}, headers=headers)
+
+
+def bearer_answer(error: TokenRefused) -> OAuthAnswer:
+    """RFC 6750 §3: the challenge is in the header; the body repeats it for people."""
+    members = {"error": error.code, "error_description": error.public}
+    status = 403 if error.kind is Kind.REFUSED else 401
+    return OAuthAnswer(status=status, members=members, headers={**NO_STORE, "WWW-Authenticate": error.www_authenticate})
+
+
+def redirect_with_code(asked: Asked, code: str) -> str:
+    """RFC 6749 §4.1.2 and RFC 9207 §2: the code, the state as it was sent, and who answers."""
+    return _answer_address(asked, {"code": code})
+
+
+def redirect_with_error(asked: Asked, error: AuthorizationRefused) -> str:
+    """RFC 6749 §4.1.2.1 and RFC 9207 §2."""
+    return _answer_address(asked, {"error": error.code, "error_description": error.public})
+
+
+def _answer_address(asked: Asked, members: Mapping[str, str]) -> str:
+    answer = {**members, **({"state": asked.state} if asked.state is not None else {}), "iss": asked.endpoints.issuer}
+    # A registered redirect URI may have a query of its own, which stays (RFC 6749 §3.1.2). It has no fragment.
+    separator = "&" if "?" in asked.redirect_uri else "?"
+    return f"{asked.redirect_uri}{separator}{urlencode(answer)}"

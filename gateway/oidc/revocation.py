@@ -1,0 +1,31 @@
+"""Taking back what was given, and forgetting what is over."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
+
+
+def revoke_family(session: Session, authorization_id: UUID, *, now: datetime) -> None:
+    """Revoke every token that came, or could come, of one authorization: all ask for it when they are used."""
+    session.execute(
+        update(AuthorizationRow)
+        .where(AuthorizationRow.authorization_id == authorization_id, AuthorizationRow.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
+def purge_tokens(session: Session, *, now: datetime, limit: int = 1000) -> int:
+    """Delete at most `limit` rows of each kind whose time is over; returns how many in all."""
+    gone = 0
+    for row, key in (
+        (AccessTokenRow, AccessTokenRow.token_hash),
+        (RefreshTokenRow, RefreshTokenRow.token_hash),
+        (AuthorizationRow, AuthorizationRow.authorization_id),
+    ):
+        over = select(key).where(row.expires_at < now).limit(limit)
+        gone += len(session.execute(delete(row).where(key.in_(over)).returning(key)).all())
+    return gone

@@ -1,0 +1,51 @@
+"""The UserInfo endpoint (OIDC Core §5.3): claims about the person, by the scopes their client was granted."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import find_client
+from gateway.identity.accounts import Account, AccountKind, find_account
+from gateway.oidc.access_tokens import AccessTokens
+from gateway.oidc.endpoints import Endpoints
+from gateway.oidc.errors import ScopeMissing, TokenRefused
+from gateway.oidc.models import AuthorizationRow
+
+
+def claims_for_token(
+    session: Session,
+    authorization_header: str | None,
+    *,
+    access_tokens: AccessTokens,
+    endpoints: Endpoints,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the claims that the presented access token opens; raises `TokenRefused` or `ScopeMissing`."""
+    token = access_tokens.verify(session, authorization_header, audience=endpoints.userinfo, now=now)
+    if "openid" not in token.scopes:
+        raise ScopeMissing
+    family = session.get(AuthorizationRow, token.authorization_id) if token.authorization_id else None
+    account = find_account(session, family.account_id) if family is not None else None
+    # A suspended person, or a disabled client, has nothing here from that moment on.
+    if account is None or find_client(session, str(token.claims.get("client_id"))) is None:
+        raise TokenRefused(detail="the account or client is not active")
+    return {"sub": token.claims["sub"], **claims_about(account, token.scopes)}
+
+
+def claims_about(account: Account, scopes: frozenset[str]) -> dict[str, Any]:
+    """Return the standard claims of OIDC Core §5.4 that these scopes open, and an officer's member and roles."""
+    claims: dict[str, Any] = {}
+    if "profile" in scopes:
+        claims |= {"name": account.name, "given_name": account.given_name, "family_name": account.family_name}
+        claims |= _birthdate(account)
+    if "email" in scopes:
+        claims |= {"email": account.email, "email_verified": account.email_verified}
+    if account.kind is AccountKind.OFFICER:
+        claims |= {"member": account.member_code, "roles": list(account.roles)}
+    return claims
+
+
+def _birthdate(account: Account) -> Mapping[str, str]:
+    return {"birthdate": account.birthdate.isoformat()} if account.birthdate is not None else {}
