@@ -3,6 +3,7 @@
 Every setting has a default that suits one machine, except `GATEWAY_ISSUER`, which only the operator can know.
 """
 
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from environs import Env, EnvError, FileAwareEnv, validate
 from gateway.errors import SettingsError
 
 SECRET = {"secret": True}
+POLICIES_DIR = Path(__file__).resolve().parent.parent / "policies"
+"""The policies that come with the code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,15 @@ class Settings:
         """The published log: tiles, entry bundles, checkpoint."""
         return self.state_dir / "log"
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give these settings to another process, secrets in the clear."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            f"GATEWAY_{name.upper()}": ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
     def masked(self) -> dict[str, str]:
         """Return every setting as text, secrets masked, in the order declared."""
         return {
@@ -97,6 +109,12 @@ class Settings:
     def __repr__(self) -> str:
         """Name the settings without their secrets."""
         return f"Settings({self.masked()})"
+
+
+def process_environment(settings: Settings) -> dict[str, str]:
+    """Return this process's environment with these settings in place of whatever `GATEWAY_*` it holds."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    return inherited | settings.environment()
 
 
 def _masked(metadata: Any, value: object) -> str:
@@ -125,7 +143,7 @@ def _read(env: Env) -> Settings:
         issuer=issuer,
         state_dir=state_dir,
         database_url=env.str("DATABASE_URL", f"sqlite:///{state_dir / 'gateway.sqlite3'}"),
-        policies_dir=env.path("POLICIES_DIR", Path(__file__).resolve().parent.parent / "policies").resolve(),
+        policies_dir=env.path("POLICIES_DIR", POLICIES_DIR).resolve(),
         log_origin=env.str("LOG_ORIGIN", (urlsplit(issuer).netloc or "gateway") + "/log"),
         unsafe_allow_plain_http=env.bool("UNSAFE_ALLOW_PLAIN_HTTP", False),
         demonstration=env.bool("DEMONSTRATION", False),

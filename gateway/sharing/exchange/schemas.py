@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
+
+from gateway.sharing.schemas import StrictSchema
 
 IDENTIFIER = validate.Regexp(r"\A[a-z0-9]+(?:[/._-][a-z0-9]+)*\Z", error="Not a valid identifier.")
 SALT = validate.Regexp(r"\A[A-Za-z0-9_-]{22,86}\Z", error="128 random bits or more, base64url.")
@@ -49,15 +51,6 @@ class RecordRequest:
 def _plain_text(value: str) -> None:
     if CONTROL.search(value):
         raise ValidationError("Control and direction characters are not accepted.")
-
-
-class StrictSchema(Schema):
-    """Unknown members are refused: what we do not understand we do not act on."""
-
-    class Meta:
-        """Options of marshmallow."""
-
-        unknown = RAISE
 
 
 class MatchSchema(StrictSchema):

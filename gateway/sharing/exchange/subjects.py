@@ -47,7 +47,9 @@ class Translator:
         account = self._pairwise.find_account(session, subject.sub, sector=caller.client.sector)
         if account is None:
             return TranslatedSubject(
-                reference=self._references.reference_of_attributes({"sector": caller.client.sector, "sub": subject.sub}),
+                reference=self._references.reference_of_attributes(
+                    {"sector": caller.client.sector, "sub": subject.sub}
+                ),
                 consumer_sub=subject.sub,
                 for_provider={},
                 known=False,

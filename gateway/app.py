@@ -1,0 +1,263 @@
+"""The composition root: everything is put together here, once, and every door stands in one table beside its guard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask import Blueprint, Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from gateway.audit import views as log_views
+from gateway.audit.append import AuditLog
+from gateway.audit.commands import AuditContext
+from gateway.audit.recorded import oldest_unpublished
+from gateway.audit.sequencer import Sequencer
+from gateway.audit.subject_keys import SubjectKeys
+from gateway.clock import Clock, SystemClock
+from gateway.db import Database
+from gateway.errors import Unavailable
+from gateway.identity import views as identity_views
+from gateway.identity.keys import load_identity_keys
+from gateway.identity.people import People, assemble_people
+from gateway.migrate import is_current
+from gateway.oidc import views as oidc_views
+from gateway.oidc.provider import OpenIDProvider, assemble_provider
+from gateway.outgoing.http_client import HttpClient
+from gateway.pages import views as page_views
+from gateway.pages.views import PageTools
+from gateway.policy.engine import PolicyEngine
+from gateway.settings import Settings
+from gateway.sharing import views as sharing_views
+from gateway.sharing.exchange import views as exchange_views
+from gateway.sharing.exchange.exchange import Broker
+from gateway.sharing.exchange.outcomes import Registrar, receipt_of
+from gateway.sharing.exchange.retry import RetryKeys
+from gateway.sharing.exchange.subjects import Translator
+from gateway.sharing.exchange.views import ExchangeDoor
+from gateway.sharing.views import sharing_resource
+from gateway.signing.signing_keys import Purpose, SigningKeys, load_or_make_secret
+from gateway.web import health
+from gateway.web.headers import install_headers
+from gateway.web.logs import install_request_log
+from gateway.web.pages import install_pages
+from gateway.web.problems import install_problems
+from gateway.wire.notes import VerifierKey, verifier_key_of
+
+MAX_FORM_BYTES = 64 * 1024
+
+Guard = Callable[[], None]
+
+
+def everyone() -> None:
+    """Guard of the doors that are open to all, or that authenticate inside, as their protocol says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The parts of one gateway, assembled; nothing is connected or read from the database yet."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    signing: SigningKeys
+    audit: AuditLog
+    people: People
+    policy: PolicyEngine
+    provider: OpenIDProvider
+    registrar: Registrar
+    broker: Broker
+    session_secret: bytes
+
+    @property
+    def log_key(self) -> VerifierKey:
+        """The public key with which outsiders verify the log's checkpoints."""
+        return verifier_key_of(self.signing.current(Purpose.LOG), self.settings.log_origin)
+
+    def sequencer(self) -> Sequencer:
+        """Return what numbers and publishes the log."""
+        return Sequencer(
+            self.database,
+            log_dir=self.settings.log_dir,
+            origin=self.settings.log_origin,
+            signer=self.signing.current(Purpose.LOG),
+            clock=self.clock,
+        )
+
+    def audit_context(self) -> AuditContext:
+        """Return what the `gateway audit` commands work with."""
+        return AuditContext(
+            database=self.database,
+            log_dir=self.settings.log_dir,
+            origin=self.settings.log_origin,
+            signer=self.signing.current(Purpose.LOG),
+            clock=self.clock,
+            receipt_of=_receipt_of,
+            audit_log=self.audit,
+            merge_delay=self.settings.merge_delay,
+        )
+
+
+def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
+    """Put a gateway together from its settings; raises `SigningKeyMissing` or `PolicyInvalid` when it cannot be."""
+    clock = clock or SystemClock()
+    database = Database(settings.database_url, timeout=settings.database_timeout, pool_size=settings.threads)
+    signing = SigningKeys.load(settings.keys_dir)
+    audit = AuditLog(subject_keys=SubjectKeys(settings.subject_keys_dir))
+    people = assemble_people(
+        database=database,
+        audit=audit,
+        keys=load_identity_keys(settings.keys_dir),
+        secure_cookies=settings.secure_cookies,
+    )
+    policy = PolicyEngine.load(settings.policies_dir)
+    retry_keys = RetryKeys(load_or_make_secret(settings.keys_dir / "retry.key"))
+    exchange_signer = signing.current(Purpose.EXCHANGE)
+    registrar = Registrar(audit=audit, signer=exchange_signer, issuer=settings.issuer, retry_keys=retry_keys)
+    broker = Broker(
+        database=database,
+        audit=audit,
+        policy=policy,
+        registrar=registrar,
+        translator=Translator(pairwise=people.pairwise, references=people.references),
+        retry_keys=retry_keys,
+        http=HttpClient(
+            allow_loopback=settings.outgoing_allow_loopback,
+            ca_file=settings.outgoing_ca_file,
+            allow_plain_http=settings.unsafe_allow_plain_http,
+        ),
+        signer=exchange_signer,
+        clock=clock,
+        issuer=settings.issuer,
+        provider_timeout=settings.provider_timeout,
+        lease=settings.exchange_lease,
+    )
+    provider = assemble_provider(
+        issuer=settings.issuer,
+        sharing_resource=sharing_resource(settings.issuer),
+        database=database,
+        audit=audit,
+        people=people,
+        signing=signing,
+        clock=clock,
+        ticket_key=load_or_make_secret(settings.keys_dir / "tickets.key"),
+    )
+    return Gateway(
+        settings=settings,
+        clock=clock,
+        database=database,
+        signing=signing,
+        audit=audit,
+        people=people,
+        policy=policy,
+        provider=provider,
+        registrar=registrar,
+        broker=broker,
+        session_secret=load_or_make_secret(settings.keys_dir / "forms.key"),
+    )
+
+
+def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
+    """Return the table of doors: every blueprint beside its guard, the public ones included."""
+    settings = gateway.settings
+    tools = PageTools(
+        database=gateway.database,
+        audit=gateway.audit,
+        people=gateway.people,
+        clock=gateway.clock,
+        log_dir=settings.log_dir,
+        log_key=gateway.log_key,
+        issuer=settings.issuer,
+    )
+    exchange = ExchangeDoor(
+        broker=gateway.broker,
+        database=gateway.database,
+        caller_from_authorization=gateway.provider.caller_from_authorization,
+        count_noise=_noise_counter(gateway),
+        signer=gateway.signing.current(Purpose.EXCHANGE),
+        clock=gateway.clock,
+        issuer=settings.issuer,
+    )
+    sharing_documents = sharing_views.blueprint(
+        database=gateway.database,
+        issuer=settings.issuer,
+        gateway_jwks=gateway.signing.public_jwks(Purpose.EXCHANGE),
+        log_vkey=gateway.log_key.encode(),
+    )
+    sign_in = identity_views.blueprint(
+        people=gateway.people,
+        database=gateway.database,
+        clock=gateway.clock,
+        interrupted=gateway.provider.interrupted,
+    )
+    readiness = {
+        "database": lambda: _check_database(gateway),
+        "migrations": lambda: _check_migrated(gateway),
+        "log": lambda: _check_merge_delay(gateway),
+    }
+    return (
+        (health.blueprint(readiness), everyone),
+        (page_views.home_blueprint(tools), everyone),
+        (log_views.blueprint(settings.log_dir), everyone),
+        (oidc_views.blueprint(gateway.provider), everyone),
+        (sign_in, everyone),
+        (sharing_documents, everyone),
+        (exchange_views.blueprint(exchange), everyone),
+        (page_views.auditor_blueprint(tools), page_views.auditor_guard(tools)),
+    )
+
+
+def create_app(gateway: Gateway) -> Flask:
+    """Return the web application of one gateway."""
+    settings = gateway.settings
+    app = Flask("gateway", static_folder=None)
+    app.secret_key = gateway.session_secret
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
+        SESSION_COOKIE_NAME="__Host-gateway-forms" if settings.secure_cookies else "gateway-forms-insecure",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        # The Referer that flask-wtf would compare is not sent, by our own Referrer-Policy; tokens are what is checked.
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    install_request_log(app)
+    install_headers(app, https=settings.secure_cookies)
+    install_problems(app)
+    install_pages(app, demonstration=settings.demonstration)
+    for blueprint, guard in doors(gateway):
+        blueprint.before_request(guard)
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _noise_counter(gateway: Gateway) -> Callable[[str, str], None]:
+    def count(source: str, code: str) -> None:
+        with gateway.database.write() as session:
+            gateway.audit.count_noise(session, source=source, code=code, at=gateway.clock.now())
+
+    return count
+
+
+def _check_database(gateway: Gateway) -> None:
+    with gateway.database.read() as session:
+        session.execute(text("SELECT 1"))
+
+
+def _check_migrated(gateway: Gateway) -> None:
+    if not is_current(gateway.database):
+        raise Unavailable("The database is not at the newest migration.")
+
+
+def _check_merge_delay(gateway: Gateway) -> None:
+    with gateway.database.read() as session:
+        oldest = oldest_unpublished(session)
+    if oldest is not None and (gateway.clock.now() - oldest).total_seconds() > gateway.settings.merge_delay:
+        raise Unavailable("The log is behind its stated merge delay.")
+
+
+def _receipt_of(session: Session, exchange: str) -> str | None:
+    try:
+        return receipt_of(session, UUID(exchange))
+    except ValueError:
+        return None

@@ -1,0 +1,208 @@
+"""The `gateway` command: what operators do, assembled from the rooms' own commands."""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.app import Gateway, assemble
+from gateway.audit.commands import AuditContext, audit_group
+from gateway.demo.commands import Prepared, demo_command
+from gateway.demo.world import WorldTools
+from gateway.directory.members import list_clients, list_members
+from gateway.errors import GatewayError
+from gateway.identity.commands import AccountsContext, accounts_group
+from gateway.migrate import migrate
+from gateway.policy.commands import policy_group
+from gateway.serve import serve
+from gateway.settings import POLICIES_DIR, Settings, load_settings
+from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
+from gateway.sharing.agreements.policy_bases import load_policy_bases
+from gateway.signing.signing_keys import Purpose, make_missing_keys
+from gateway.web.logs import configure_logs
+from gateway.wire.proofs import PublicKeys, encode_public_keys
+from gateway.work import run_until_signalled
+
+
+class _Commands(click.Group):
+    """A group that tells a known failure in one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except GatewayError as error:
+            click.echo(f"gateway: {error}", err=True)
+            ctx.exit(1)
+
+
+@cache
+def _settings() -> Settings:
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    return settings
+
+
+@cache
+def _gateway() -> Gateway:
+    return assemble(_settings())
+
+
+def initialise(settings: Settings) -> tuple[Purpose, ...]:
+    """Make what a gateway needs before it can start; returns the purposes for which a key was made."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    made = make_missing_keys(settings.keys_dir)
+    migrate(settings.database_url)
+    return made
+
+
+def _public_keys(gateway: Gateway) -> bytes:
+    return encode_public_keys(
+        PublicKeys(
+            issuer=gateway.settings.issuer,
+            log_vkey=gateway.log_key.encode(),
+            keys=gateway.signing.public_jwks(Purpose.EXCHANGE),
+        )
+    )
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gateway")
+def main() -> None:
+    """The cross-government identity and data-sharing gateway.
+
+    Settings are read from the environment (GATEWAY_…); `gateway settings` shows them. To see everything at work, run
+    `gateway demo`.
+    """
+
+
+@main.command()
+def init() -> None:
+    """Make what is missing: keys, folders, and the database's tables. Safe to repeat."""
+    made = initialise(_settings())
+    click.echo(f"keys: {', '.join(made) + ' made' if made else 'already there'}")
+    click.echo("database: at the newest revision")
+
+
+@main.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to the newest revision."""
+    migrate(_settings().database_url)
+    click.echo("database: at the newest revision")
+
+
+@main.command("serve")
+def serve_command() -> None:
+    """Run the web server and one `gateway work`, until stopped."""
+    sys.exit(serve(_settings()))
+
+
+@main.command()
+def work() -> None:
+    """Sequence the log, close abandoned exchanges, purge what has expired; until stopped."""
+    run_until_signalled(_gateway())
+
+
+@main.command("settings")
+def settings_command() -> None:
+    """Show every setting, secrets masked."""
+    for name, value in _settings().masked().items():
+        click.echo(f"{name}={value}")
+
+
+@main.group()
+def keys() -> None:
+    """The gateway's own keys."""
+
+
+@keys.command("export")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output if absent."
+)
+def keys_export(output: Path | None) -> None:
+    """Write the public keys with which outsiders verify receipts and the log."""
+    document = _public_keys(_gateway())
+    if output is None:
+        click.echo(document.decode())
+    else:
+        output.write_bytes(document)
+        click.echo(f"written: {output}")
+
+
+@main.group()
+def clients() -> None:
+    """Members' systems."""
+
+
+@clients.command("list")
+def clients_list() -> None:
+    """List members and their systems."""
+    with _gateway().database.read() as session:
+        members = {member.code: member for member in list_members(session)}
+        found = list_clients(session)
+    table = Table("member", "client", "kinds", "active", "keys")
+    for client in found:
+        member = members[client.member_code]
+        active = "yes" if client.active and member.active else "no"
+        table.add_row(member.name, client.client_id, ", ".join(client.kinds), active, str(len(client.keys)))
+    Console().print(table)
+
+
+@clients.command("show")
+@click.argument("client_id")
+def clients_show(client_id: str) -> None:
+    """Show one system's registration as JSON."""
+    with _gateway().database.read() as session:
+        found = next((client for client in list_clients(session) if client.client_id == client_id), None)
+    if found is None:
+        raise click.ClickException(f"there is no client {client_id}")
+    click.echo(json.dumps({name: getattr(found, name) for name in found.__dataclass_fields__}, indent=2, default=list))
+
+
+def _accounts_context() -> AccountsContext:
+    gateway = _gateway()
+    return AccountsContext(
+        database=gateway.database,
+        people=gateway.people,
+        audit=gateway.audit,
+        clock=gateway.clock,
+        issuer=gateway.settings.issuer,
+    )
+
+
+def _agreements_context() -> AgreementsContext:
+    gateway = _gateway()
+    return AgreementsContext(
+        database=gateway.database,
+        audit=gateway.audit,
+        clock=gateway.clock,
+        policies_dir=gateway.settings.policies_dir,
+        signatures_dir=gateway.settings.state_dir / "signatures",
+    )
+
+
+def _audit_context() -> AuditContext:
+    return _gateway().audit_context()
+
+
+def _prepare_demo(settings: Settings) -> Prepared:
+    initialise(settings)
+    gateway = assemble(settings)
+    tools = WorldTools(
+        database=gateway.database,
+        audit=gateway.audit,
+        people=gateway.people,
+        policy=gateway.policy,
+        clock=gateway.clock,
+    )
+    return Prepared(tools=tools, public_keys=_public_keys(gateway), close=gateway.database.close)
+
+
+main.add_command(accounts_group(_accounts_context))
+main.add_command(agreements_group(_agreements_context))
+main.add_command(audit_group(_audit_context))
+main.add_command(demo_command(_prepare_demo))
+main.add_command(policy_group(lambda: POLICIES_DIR, load_policy_bases))

@@ -1,0 +1,84 @@
+"""`gateway demo`: the whole gateway at work, with invented people."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from gateway.demo.journey import Walk
+from gateway.demo.layout import Layout
+from gateway.demo.runner import check_ports_free, forget_world, running, stay
+from gateway.demo.world import WorldTools, build_world
+from gateway.settings import Settings
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+LARGEST_PORT = 65_533
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A gateway initialised for the demonstration."""
+
+    tools: WorldTools
+    public_keys: bytes
+    """The public keys file with which outsiders verify."""
+    close: Callable[[], None]
+
+
+Prepare = Callable[[Settings], Prepared]
+"""Makes keys and tables for these settings, and hands over the parts that the world is written with."""
+
+
+def demo_command(prepare: Prepare) -> click.Command:
+    """Return the command; `prepare` is called when it runs."""
+
+    @click.command("demo")
+    @click.option("--once", is_flag=True, help="Stop after the walk; the exit status tells whether every step held.")
+    @click.option("--fresh", is_flag=True, help="Forget what earlier runs left, and start anew.")
+    @click.option(
+        "--port",
+        default=8000,
+        show_default=True,
+        type=click.IntRange(1024, LARGEST_PORT),
+        help="The gateway's port; department and portal take the next two.",
+    )
+    @click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=PROJECT / "var",
+        help="Where keys, database and log are kept.  [default: var/ of the project]",
+    )
+    def demo(*, once: bool, fresh: bool, port: int, state: Path) -> None:
+        """Start a gateway, a department and a council's portal, and walk the main journey.
+
+        An officer signs in, asks about an invented person, gets two facts, is refused a third; an auditor verifies
+        the log. Then everything stays up to be tried in a browser, until Ctrl-C.
+        """
+        layout = Layout(
+            state_dir=state.resolve(),
+            policies_dir=PROJECT / "policies",
+            gateway_port=port,
+            provider_port=port + 1,
+            portal_port=port + 2,
+        )
+        check_ports_free(layout)
+        if fresh:
+            forget_world(layout)
+        click.echo(f"preparing {layout.state_dir}")
+        prepared = prepare(layout.settings())
+        accounts = build_world(prepared.tools, layout)
+        public_keys = layout.world_dir / "public-keys.json"
+        public_keys.write_bytes(prepared.public_keys)
+        prepared.close()
+        click.echo("starting gateway, department and portal")
+        with running(layout):
+            held = Walk(layout=layout, accounts=accounts, public_keys=public_keys, say=click.echo).run()
+            if once:
+                click.echo("every step held" if held else "not every step held")
+            else:
+                stay(layout, accounts)
+        sys.exit(0 if held else 1)
+
+    return demo

@@ -1,0 +1,263 @@
+"""The council's portal: an ordinary OpenID relying party on Authlib's client, and `gateway.sdk`'s consumer.
+
+Tokens stay on the server; the browser holds only the name of its session. The portal is one process, so a dictionary
+is session store enough.
+"""
+
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from authlib.integrations.base_client.errors import OAuthError
+from authlib.integrations.flask_client import OAuth
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from flask import Flask, Response, abort, redirect, render_template, request, session
+from joserfc.jwk import ECKey
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.clock import SystemClock, parse_rfc3339
+from gateway.demo.forms import COVERED_FIELDS, UNCOVERED_FIELDS, AskForm
+from gateway.demo.layout import PORTAL_CLIENT, PURPOSE, SERVICE
+from gateway.errors import GatewayError
+from gateway.sdk.consumer import Answer, Consumer, NotAnswered, Refusal
+from gateway.web.forms import SignOutForm
+from gateway.web.headers import install_headers
+from gateway.web.logs import configure_logs
+from gateway.web.pages import install_pages
+from gateway.web.problems import install_problems
+from gateway.wire.receipts import Receipt
+from gateway.wire.signer import PrivateKeySigner
+
+LABELS = dict((*COVERED_FIELDS, *UNCOVERED_FIELDS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedInOfficer:
+    """What the portal remembers of an officer."""
+
+    name: str
+    roles: tuple[str, ...]
+    acr: str
+    access_token: str
+    expires_at: datetime
+
+
+class Sessions:
+    """Officers signed in, by the secret in their browser."""
+
+    def __init__(self) -> None:
+        self._officers: dict[str, SignedInOfficer] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, officer: SignedInOfficer) -> str:
+        """Remember an officer under a new secret."""
+        secret = secrets.token_urlsafe(32)
+        with self._lock:
+            self._officers[secret] = officer
+        return secret
+
+    def find(self, secret: str | None) -> SignedInOfficer | None:
+        """Return who is signed in under this secret, while the access token lasts."""
+        officer = self._officers.get(secret or "")
+        return officer if officer is not None and officer.expires_at > SystemClock().now() else None
+
+    def end(self, secret: str | None) -> None:
+        """Forget."""
+        with self._lock:
+            self._officers.pop(secret or "", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portal:
+    """The portal's parts."""
+
+    origin: str
+    issuer: str
+    oauth: Any
+    consumer: Consumer
+    sessions: Sessions
+
+    def home(self) -> str:
+        """Show who is signed in, or the way in."""
+        officer = self._officer()
+        shown = {"name": officer.name, "roles": officer.roles, "acr": officer.acr} if officer else None
+        return render_template(
+            "demo/portal_home.html",
+            officer=shown,
+            sign_in_url="/sign-in",
+            ask_url="/ask",
+            gateway_name="the gateway",
+            **self._frame(officer),
+        )
+
+    def sign_in(self) -> AnyResponse:
+        """Send the browser to the gateway (code flow, PKCE, and a token for asking)."""
+        redirected: AnyResponse = self.oauth.gateway.authorize_redirect(
+            f"{self.origin}/callback", resource=f"{self.issuer}/sharing/v1"
+        )
+        return redirected
+
+    def callback(self) -> AnyResponse:
+        """Take the code, redeem it, and begin a session of our own."""
+        # RFC 9207 §2.4: an answer from another issuer is not for this client.
+        if not hmac.compare_digest(request.args.get("iss", ""), self.issuer):
+            abort(400)
+        try:
+            token = self.oauth.gateway.authorize_access_token()
+        except OAuthError:
+            return redirect("/", 303)
+        claims = token["userinfo"]
+        officer = SignedInOfficer(
+            name=str(claims.get("name") or claims["sub"]),
+            roles=tuple(claims.get("roles", ())),
+            acr=str(claims.get("acr", "")),
+            access_token=token["access_token"],
+            expires_at=SystemClock().now().fromtimestamp(token["expires_at"], SystemClock().now().tzinfo),
+        )
+        session.clear()
+        session["officer"] = self.sessions.begin(officer)
+        return redirect("/", 303)
+
+    def sign_out(self) -> AnyResponse:
+        """Forget the officer here."""
+        if SignOutForm().validate_on_submit():
+            self.sessions.end(session.get("officer"))
+            session.clear()
+        return redirect("/", 303)
+
+    def ask(self) -> AnyResponse | str | tuple[str, int]:
+        """Ask the department, and show what it answered or why not."""
+        officer = self._officer()
+        if officer is None:
+            return redirect("/sign-in", 303)
+        form = AskForm(today=SystemClock().now().date())
+        if not form.validate_on_submit():
+            page = render_template("demo/portal_ask.html", form=form, back_href="/", **self._frame(officer))
+            return page, 400 if form.is_submitted() else 200
+        birthdate = form.birthdate.data.isoformat() if form.birthdate.data else ""
+        answer = self.consumer.ask(
+            service=SERVICE,
+            purpose=PURPOSE,
+            subject={"match": {"family_name": form.family_name.data, "birthdate": birthdate, "nino": form.nino.data}},
+            fields=form.fields.data or (),
+            case_reference=form.case_reference.data,
+            access_token=officer.access_token,
+        )
+        return _answered(answer, case_reference=form.case_reference.data or "", frame=self._frame(officer))
+
+    def _officer(self) -> SignedInOfficer | None:
+        return self.sessions.find(session.get("officer"))
+
+    def _frame(self, officer: SignedInOfficer | None) -> dict[str, Any]:
+        if officer is None:
+            return {}
+        return {"signed_in_as": officer.name, "sign_out_url": "/sign-out", "sign_out_form": SignOutForm()}
+
+
+def _answered(answer: Answer | Refusal, *, case_reference: str, frame: dict[str, Any]) -> str:
+    receipt = _receipt(answer.receipt)
+    if isinstance(answer, Refusal):
+        refusal = {"rules": answer.rules, "checks": answer.verified, "case_reference": case_reference}
+        return render_template("demo/portal_refused.html", refusal=refusal, receipt=receipt, ask_url="/ask", **frame)
+    shown = {
+        "fields": [(LABELS.get(name, name), _words(value)) for name, value in answer.fields.items()],
+        "checks": answer.verified,
+        "case_reference": case_reference,
+        "service": answer.receipt.service,
+        "purpose": answer.receipt.purpose,
+    }
+    return render_template("demo/portal_answer.html", answer=shown, receipt=receipt, ask_url="/ask", **frame)
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "exchange": receipt.exchange,
+        "issued_at": parse_rfc3339(receipt.issued_at),
+        "outcome": receipt.outcome,
+        "agreement": receipt.agreement,
+        "agreement_version": receipt.agreement_version,
+        "fields_disclosed": receipt.fields_disclosed,
+        "fields_withheld": receipt.fields_withheld,
+        "log_entry": receipt.log_entry,
+    }
+
+
+def _words(value: object) -> str:
+    return {True: "Yes", False: "No", None: "None"}.get(value, str(value)) if not isinstance(value, str) else value
+
+
+def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flask:
+    """Return the portal; gunicorn calls this."""
+    configure_logs("WARNING")
+    pem = Path(key_file).read_bytes()
+    signer = PrivateKeySigner.from_pem(pem)
+    app = Flask("gateway.demo", static_folder=None, template_folder="templates")
+    app.secret_key = secrets.token_bytes(32)
+    https = origin.startswith("https:")
+    app.config.update(
+        SESSION_COOKIE_NAME="__Host-blackburn-portal" if https else "blackburn-portal-insecure",
+        SESSION_COOKIE_SECURE=https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    install_headers(app, https=https)
+    install_problems(app)
+    install_pages(app, demonstration=True, wordmark="Blackburn with Darwen Borough Council", theme="council")
+    portal = Portal(
+        origin=origin,
+        issuer=issuer,
+        oauth=_oauth(app, pem=pem.decode(), signer=signer, issuer=issuer, ca_file=ca_file),
+        consumer=Consumer(issuer, client_id=PORTAL_CLIENT, signer=signer, ca_file=Path(ca_file) if ca_file else None),
+        sessions=Sessions(),
+    )
+    routes: tuple[tuple[str, Callable[..., Any], list[str]], ...] = (
+        ("/", portal.home, ["GET"]),
+        ("/sign-in", portal.sign_in, ["GET"]),
+        ("/callback", portal.callback, ["GET"]),
+        ("/sign-out", portal.sign_out, ["POST"]),
+        ("/ask", portal.ask, ["GET", "POST"]),
+    )
+    for rule, view, methods in routes:
+        app.add_url_rule(rule, view.__name__, view, methods=methods)
+    app.add_url_rule("/healthz", "healthz", lambda: Response('{"status": "ok"}', content_type="application/json"))
+    app.register_error_handler(NotAnswered, _not_answered)
+    return app
+
+
+def _not_answered(error: GatewayError) -> tuple[str, int]:
+    page = render_template(
+        "error.html",
+        title="The department did not answer",
+        paragraphs=("Nothing was passed on. Try again in a few minutes.",),
+        detail=error.public,
+        reference=None,
+    )
+    return page, 502
+
+
+def _oauth(app: Flask, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_file: str) -> Any:
+    oauth = OAuth(app)
+    kwargs: dict[str, Any] = {
+        "scope": "openid profile",
+        "code_challenge_method": "S256",
+        "token_endpoint_auth_method": "private_key_jwt",
+    }
+    if ca_file:
+        kwargs["verify"] = ca_file
+    # The issuer is the audience of an assertion: no other server can make use of one (FAPI 2.0 §5.3.3.1).
+    assertion = PrivateKeyJWT(token_endpoint=issuer, headers={"kid": signer.key_id}, alg="ES256")
+    oauth.register(
+        "gateway",
+        client_id=PORTAL_CLIENT,
+        client_secret=ECKey.import_key(pem),
+        server_metadata_url=f"{issuer}/.well-known/openid-configuration",
+        client_auth_methods=[assertion],
+        client_kwargs=kwargs,
+    )
+    return oauth

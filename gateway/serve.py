@@ -1,0 +1,92 @@
+"""`gateway serve`: gunicorn for the web and one `gateway work` beside it, watched over until told to stop.
+
+If either ends by itself, `work` is started again, and gunicorn's end ends everything: a supervisor above us (systemd,
+a container platform) decides what happens then.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import structlog
+
+from gateway.settings import Settings
+
+log = structlog.get_logger("gateway.serve")
+
+STOP_SECONDS = 30.0
+LOOK_EVERY = 0.2
+RESTART_PAUSE = 1.0
+
+
+def gunicorn_arguments(settings: Settings) -> list[str]:
+    """Return the command line of the web server for these settings."""
+    arguments = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "gateway.wsgi:make_app()",
+        f"--bind={settings.listen}",
+        "--worker-class=gthread",
+        f"--workers={settings.workers}",
+        f"--threads={settings.threads}",
+        "--graceful-timeout=25",
+        "--timeout=60",
+        # A keep-alive connection that idles must not hold a thread of a small server for long.
+        "--keep-alive=5",
+        f"--log-level={settings.log_level.lower()}",
+        # Nothing is believed of a forwarded header unless the operator says who may set it.
+        "--forwarded-allow-ips=",
+    ]
+    if settings.tls_certificate and settings.tls_key:
+        arguments += [f"--certfile={settings.tls_certificate}", f"--keyfile={settings.tls_key}"]
+    return arguments
+
+
+def serve(settings: Settings) -> int:
+    """Run both until SIGTERM or SIGINT, or until the web server ends; returns the exit status."""
+    if settings.unsafe_allow_plain_http:
+        log.warning("plain http is allowed: for demonstrations on loopback only")
+    supervisor = _Supervisor(web=gunicorn_arguments(settings), work=[sys.executable, "-m", "gateway", "work"])
+    return supervisor.run()
+
+
+class _Supervisor:
+    def __init__(self, *, web: Sequence[str], work: Sequence[str]) -> None:
+        self._web_arguments = web
+        self._work_arguments = work
+        self._stopping = False
+
+    def run(self) -> int:
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        # Their own process groups: a Ctrl-C at the terminal reaches us alone, and we stop them in order.
+        web = subprocess.Popen(self._web_arguments, start_new_session=True)
+        work = subprocess.Popen(self._work_arguments, start_new_session=True)
+        while not self._stopping and web.poll() is None:
+            if work.poll() is not None:
+                log.error("work ended and is started again", status=work.returncode)
+                time.sleep(RESTART_PAUSE)
+                work = subprocess.Popen(self._work_arguments, start_new_session=True)
+            time.sleep(LOOK_EVERY)
+        # The web first: what its last requests recorded is still sequenced.
+        status = _end(web)
+        _end(work)
+        return 0 if self._stopping else status or 1
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return process.returncode

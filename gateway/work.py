@@ -1,0 +1,106 @@
+"""What runs beside the web: the log is sequenced, abandoned exchanges are closed, what has expired is purged.
+
+Each task is safe to run in several processes at once: the sequencer elects itself by lock, the others claim rows.
+A task that fails is logged and tried again at its next turn; it never stops the others.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import structlog
+
+from gateway.app import Gateway
+from gateway.errors import GatewayError
+from gateway.identity.sessions import purge_sessions
+from gateway.identity.throttling import purge_attempts
+from gateway.oidc.revocation import purge_tokens
+from gateway.once.once import purge_used
+from gateway.sharing.exchange.outcomes import close_abandoned, forget_answers
+
+log = structlog.get_logger("gateway.work")
+
+LONGEST_PAUSE = 30.0
+BATCHES_A_TURN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Something done every `every` seconds; `run` returns how much it did."""
+
+    name: str
+    every: float
+    run: Callable[[], int]
+
+
+def tasks(gateway: Gateway) -> tuple[Task, ...]:
+    """Return everything this process does."""
+    database, clock = gateway.database, gateway.clock
+    sequencer = gateway.sequencer()
+
+    def abandoned() -> int:
+        with database.write() as session:
+            return close_abandoned(session, gateway.registrar, now=clock.now())
+
+    def noise() -> int:
+        with database.write() as session:
+            return gateway.audit.flush_noise(session, now=clock.now())
+
+    def purge() -> int:
+        done = 0
+        for purge_some in (purge_used, purge_sessions, purge_attempts, purge_tokens, forget_answers):
+            with database.write() as session:  # one short transaction each: serving goes on in between
+                done += purge_some(session, now=clock.now())
+        return done
+
+    return (
+        Task(name="sequence", every=gateway.settings.sequencer_interval, run=sequencer.run_once),
+        Task(name="close abandoned exchanges", every=1.0, run=abandoned),
+        Task(name="count noise", every=10.0, run=noise),
+        Task(name="purge", every=15.0, run=purge),
+    )
+
+
+def run_forever(todo: Sequence[Task], stop: threading.Event) -> None:
+    """Do every task at its pace until `stop` is set; more work waiting means no pause."""
+    due = dict.fromkeys((task.name for task in todo), 0.0)
+    failures = dict.fromkeys((task.name for task in todo), 0)
+    while not stop.is_set():
+        for task in todo:
+            if time.monotonic() < due[task.name]:
+                continue
+            failures[task.name] = 0 if _done(task) else failures[task.name] + 1
+            pause = task.every * 2 ** min(failures[task.name], 6)
+            due[task.name] = time.monotonic() + min(pause, max(task.every, LONGEST_PAUSE))
+        stop.wait(max(0.0, min(due.values()) - time.monotonic()))
+
+
+def run_until_signalled(gateway: Gateway) -> None:
+    """Work until SIGTERM or SIGINT; the task at hand is finished first."""
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    log.info("working")
+    run_forever(tasks(gateway), stop)
+    gateway.database.close()
+
+
+def _done(task: Task) -> bool:
+    try:
+        for _ in range(BATCHES_A_TURN):
+            if task.run() == 0:
+                break
+    except GatewayError as error:
+        log.error("task failed", task=task.name, code=error.code, detail=error.detail)
+        return False
+    except Exception as error:  # noqa: BLE001 - one task's fault must not stop the others
+        log.error("task failed", task=task.name, error=type(error).__name__)
+        return False
+    return True
