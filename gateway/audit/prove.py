@@ -10,8 +10,9 @@ from gateway.audit.errors import EventNotFound, LogUnreadable, NotYetPublished
 from gateway.audit.models import EventRow
 from gateway.audit.tile_files import CHECKPOINT, TileFiles
 from gateway.db import Database
-from gateway.wire.encoding import b64_decode, b64url_decode, parse_json_object
-from gateway.wire.errors import MalformedInput
+from gateway.wire.encoding import b64_decode
+from gateway.wire.errors import InvalidJws, MalformedInput
+from gateway.wire.jws import unverified_claims
 from gateway.wire.merkle import verify_inclusion
 from gateway.wire.notes import VerifierKey, open_checkpoint
 from gateway.wire.proofs import build_proof
@@ -67,7 +68,6 @@ def prove_when_published(
 
 def _entry_named_by(receipt: str) -> bytes:
     try:
-        _header, payload, _signature = receipt.split(".")
-        return b64_decode(str(parse_json_object(b64url_decode(payload)).get("log_entry")))
-    except (ValueError, MalformedInput) as error:
+        return b64_decode(str(unverified_claims(receipt).get("log_entry")))
+    except (InvalidJws, MalformedInput) as error:
         raise LogUnreadable("the receipt is not one of this gateway") from error

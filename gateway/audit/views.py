@@ -25,7 +25,7 @@ def blueprint(log_dir: Path) -> Blueprint:
         answer.headers["Cache-Control"] = _CHECKPOINT_CACHING
         return answer
 
-    @routes.get("/tile/<path:path>")
+    @routes.get("/tile/<path:path>", merge_slashes=False)
     def tile(path: str) -> Response:
         named = parse_tile_path(path)
         data = _found(files.read(named.path))
