@@ -13,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.flask_client import OAuth
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
-from flask import Flask, Response, abort, redirect, render_template, request, session
+from flask import Blueprint, Flask, abort, g, redirect, render_template, request, session
 from joserfc.jwk import ECKey
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -25,6 +26,7 @@ from gateway.demo.forms import COVERED_FIELDS, UNCOVERED_FIELDS, AskForm
 from gateway.demo.layout import PORTAL_CLIENT, PURPOSE, SERVICE
 from gateway.errors import GatewayError
 from gateway.sdk.consumer import Answer, Consumer, NotAnswered, Refusal
+from gateway.web import health
 from gateway.web.forms import SignOutForm
 from gateway.web.headers import install_headers
 from gateway.web.logs import configure_logs
@@ -32,6 +34,8 @@ from gateway.web.pages import install_pages
 from gateway.web.problems import install_problems
 from gateway.wire.receipts import Receipt
 from gateway.wire.signer import PrivateKeySigner
+
+log = structlog.get_logger("gateway.demo.portal")
 
 LABELS = dict((*COVERED_FIELDS, *UNCOVERED_FIELDS))
 
@@ -102,15 +106,16 @@ class Portal:
         )
         return redirected
 
-    def callback(self) -> AnyResponse:
+    def callback(self) -> AnyResponse | tuple[str, int]:
         """Take the code, redeem it, and begin a session of our own."""
         # RFC 9207 §2.4: an answer from another issuer is not for this client.
         if not hmac.compare_digest(request.args.get("iss", ""), self.issuer):
             abort(400)
         try:
             token = self.oauth.gateway.authorize_access_token()
-        except OAuthError:
-            return redirect("/", 303)
+        except OAuthError as error:
+            log.warning("sign-in failed", error=error.error)
+            return _message("You have not been signed in", "Go back to the start and try again.", status=400)
         claims = token["userinfo"]
         officer = SignedInOfficer(
             name=str(claims.get("name") or claims["sub"]),
@@ -196,7 +201,7 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
     configure_logs("WARNING")
     pem = Path(key_file).read_bytes()
     signer = PrivateKeySigner.from_pem(pem)
-    app = Flask("gateway.demo", static_folder=None, template_folder="templates")
+    app = Flask("gateway.demo", static_folder=None)
     app.secret_key = secrets.token_bytes(32)
     https = origin.startswith("https:")
     app.config.update(
@@ -223,22 +228,23 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
         ("/sign-out", portal.sign_out, ["POST"]),
         ("/ask", portal.ask, ["GET", "POST"]),
     )
+    pages = Blueprint("portal", __name__, template_folder="templates")
     for rule, view, methods in routes:
-        app.add_url_rule(rule, view.__name__, view, methods=methods)
-    app.add_url_rule("/healthz", "healthz", lambda: Response('{"status": "ok"}', content_type="application/json"))
+        pages.add_url_rule(rule, view.__name__, view, methods=methods)
+    app.register_blueprint(pages)
+    app.register_blueprint(health.blueprint({}))
     app.register_error_handler(NotAnswered, _not_answered)
     return app
 
 
 def _not_answered(error: GatewayError) -> tuple[str, int]:
-    page = render_template(
-        "error.html",
-        title="The department did not answer",
-        paragraphs=("Nothing was passed on. Try again in a few minutes.",),
-        detail=error.public,
-        reference=None,
-    )
-    return page, 502
+    log.warning("not answered", code=error.code)
+    return _message("The department did not answer", error.public, "Try again in a few minutes.", status=502)
+
+
+def _message(title: str, *paragraphs: str, status: int) -> tuple[str, int]:
+    page = render_template("error.html", title=title, paragraphs=paragraphs, detail=None, reference=g.get("request_id"))
+    return page, status
 
 
 def _oauth(app: Flask, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_file: str) -> Any:

@@ -224,9 +224,11 @@ class Broker:
             else:
                 failure = minimised or failed("provider_answer_invalid", "no record and no reason")
                 ending = Ending(outcome="failed", decision="permit", failure=failure)
-            concluded = self._concluded(session, row, ending, asked, at=now)
+            reply = self._concluded(session, row, ending, asked, at=now)
+        if isinstance(reply, TurnedAway):
+            return reply
         # Committed: from here the disclosure is accounted for, and the answer may leave.
-        return concluded
+        return reply
 
     def _decide_again(
         self, session: Session, row: ExchangeRow, asked: Asked, *, answer: ProviderAnswer | None, now: datetime
