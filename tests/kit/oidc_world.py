@@ -1,0 +1,355 @@
+"""A gateway with invented people and clients, served over real HTTP on loopback, and what talks to it.
+
+`in_this_process` serves from a thread and lets the test own the clock; `under_gunicorn` starts the real server with
+two workers and the machine's clock.
+"""
+
+import hashlib
+import html
+import re
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+import requests
+from werkzeug.serving import make_server
+
+from gateway.app import Gateway, assemble, create_app
+from gateway.audit.recorded import find_events
+from gateway.clock import Clock, SystemClock
+from gateway.directory.members import Client, ClientKind, Member, record_client, record_member
+from gateway.identity.accounts import Account, AccountKind, NewAccount, record_account
+from gateway.identity.security_codes import code_at, generate_code_secret
+from gateway.serve import gunicorn_arguments
+from gateway.settings import Settings
+from gateway.signing.signing_keys import make_missing_keys
+from gateway.wire.encoding import b64url_encode
+from gateway.wire.jws import issue_jwt
+from gateway.wire.signer import PrivateKeySigner, Signer
+from tests.kit.processes import REPOSITORY, Processes, free_port
+
+COUNCIL = "E06000008"
+REDIRECT_URI = "http://localhost:9/callback"
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody invented, and all they know."""
+
+    account: Account
+    email: str
+    password: str
+    code_secret: str | None
+
+    def code(self, clock: Clock) -> str:
+        assert self.code_secret is not None
+        return code_at(self.code_secret, clock.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Where the browser was sent in the end: the redirect URI and the parameters of the answer."""
+
+    address: str
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.address).query))
+
+
+@dataclass(slots=True, kw_only=True)
+class Browser:
+    """A browser without JavaScript: keeps cookies, fills in forms, follows redirects while they stay at the gateway."""
+
+    issuer: str
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        self.session.trust_env = False
+        self.session.headers["Accept"] = "text/html"
+
+    def get(self, address: str, **options: Any) -> requests.Response:
+        return self.follow(self.session.get(self._absolute(address), allow_redirects=False, timeout=10, **options))
+
+    def post(self, address: str, data: Mapping[str, str]) -> requests.Response:
+        return self.follow(self.session.post(self._absolute(address), data=data, allow_redirects=False, timeout=10))
+
+    def follow(self, response: requests.Response) -> requests.Response:
+        """Follow redirects within the gateway; an answer that leads elsewhere is returned as it is."""
+        for _ in range(10):
+            location = response.headers.get("Location")
+            if location is None:
+                return response
+            target = urljoin(response.url, location)
+            if not target.startswith(self.issuer + "/"):
+                return response
+            response = self.session.get(target, allow_redirects=False, timeout=10)
+        raise AssertionError("redirected in circles")
+
+    def submit(self, page: requests.Response, fields: Mapping[str, str]) -> requests.Response:
+        """Fill in the page's form, its hidden token included, and send it back to the page's address."""
+        return self.post(page.url, {**hidden_fields(page.text), **fields})
+
+    def sign_in(self, person: Person, clock: Clock, page: requests.Response | None = None) -> requests.Response:
+        """Sign in on a sign-in page (the gateway's own, unless one was reached already), both steps."""
+        page = page or self.get("/sign-in")
+        assert page.status_code == 200, page.text
+        answer = self.submit(page, {"email": person.email, "password": person.password})
+        if person.code_secret is not None and answer.headers.get("Location") is None:
+            assert "/sign-in/code" in answer.url, answer.text
+            answer = self.submit(answer, {"code": person.code(clock)})
+        return answer
+
+    def _absolute(self, address: str) -> str:
+        return urljoin(self.issuer + "/", address)
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """The hidden inputs of a page's main form."""
+    main = page.partition("<main")[2]
+    inputs = re.findall(r"<input[^>]*type=\"hidden\"[^>]*>", main)
+    found = {}
+    for text in inputs:
+        name, value = re.search(r'name="([^"]*)"', text), re.search(r'value="([^"]*)"', text)
+        if name and value:
+            found[name.group(1)] = html.unescape(value.group(1))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelyingParty:
+    """A client with its key: builds requests rightly, or wrongly where a test says how."""
+
+    issuer: str
+    clock: Clock
+    client: Client
+    signer: Signer
+
+    def request(self, **changes: Any) -> tuple[str, str]:
+        """The address of an authorization request, and its code_verifier. A change to None leaves a parameter out."""
+        verifier = secrets.token_urlsafe(48)
+        parameters: dict[str, Any] = {
+            "response_type": "code",
+            "client_id": self.client.client_id,
+            "redirect_uri": self.client.redirect_uris[0],
+            "scope": "openid",
+            "state": secrets.token_urlsafe(8),
+            "nonce": secrets.token_urlsafe(8),
+            "code_challenge": challenge_of(verifier),
+            "code_challenge_method": "S256",
+        } | changes
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return f"{self.issuer}/authorize?{urlencode(given, doseq=True)}", verifier
+
+    def sign_in(self, browser: Browser, person: Person, **changes: Any) -> tuple[dict[str, str], str]:
+        """Have somebody sign in for us; the answer's parameters, and the code_verifier."""
+        address, verifier = self.request(**changes)
+        page = browser.get(address)
+        answer = page if page.headers.get("Location") else browser.sign_in(person, self.clock, page)
+        return Answer(address=answer.headers["Location"]).parameters, verifier
+
+    def assertion(self, *, signer: Signer | None = None, typ: str = "JWT", **changes: Any) -> str:
+        """A client assertion (RFC 7523). A change to None leaves a claim out."""
+        now = int(self.clock.now().timestamp())
+        claims: dict[str, Any] = {
+            "iss": self.client.client_id,
+            "sub": self.client.client_id,
+            "aud": self.issuer,
+            "jti": secrets.token_urlsafe(16),
+            "iat": now,
+            "exp": now + 60,
+        } | changes
+        given = {name: value for name, value in claims.items() if value is not None}
+        return issue_jwt(given, typ=typ, signer=signer or self.signer)
+
+    def post_token(self, pairs: Sequence[tuple[str, str]]) -> requests.Response:
+        """Send exactly these parameters to the token endpoint."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.post(f"{self.issuer}/token", data=list(pairs), timeout=20, allow_redirects=False)
+
+    def ask(self, *, assertion: str | None = None, **parameters: Any) -> requests.Response:
+        """Ask for tokens, authenticated by a new assertion or the one given."""
+        pairs = [
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", assertion or self.assertion()),
+        ]
+        for name, value in parameters.items():
+            pairs += [(name, item) for item in ([value] if isinstance(value, str) else value or [])]
+        return self.post_token(pairs)
+
+    def redeem(self, code: str, verifier: str | None, **changes: Any) -> requests.Response:
+        """Redeem a code."""
+        parameters: dict[str, Any] = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.client.redirect_uris[0],
+            "code_verifier": verifier,
+        } | changes
+        return self.ask(**parameters)
+
+    def tokens(self, browser: Browser, person: Person, **changes: Any) -> dict[str, Any]:
+        """Have somebody sign in, and redeem the code."""
+        answer, verifier = self.sign_in(browser, person, **changes)
+        response = self.redeem(answer["code"], verifier)
+        assert response.status_code == 200, response.text
+        tokens: dict[str, Any] = response.json()
+        return tokens
+
+    def userinfo(self, access_token: str, *, method: str = "GET", **options: Any) -> requests.Response:
+        """Ask for claims about the person."""
+        headers = {"Authorization": f"Bearer {access_token}"}
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(method, f"{self.issuer}/userinfo", **{"headers": headers, "timeout": 10, **options})
+
+
+def challenge_of(verifier: str) -> str:
+    return b64url_encode(hashlib.sha256(verifier.encode()).digest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcWorld:
+    """The gateway as the test process sees it, and where it is served."""
+
+    gateway: Gateway
+    clock: Clock
+    issuer: str
+
+    @property
+    def sharing(self) -> str:
+        return f"{self.issuer}/sharing/v1"
+
+    def browser(self) -> Browser:
+        return Browser(issuer=self.issuer)
+
+    def officer(self, *, roles: Sequence[str] = ("benefits-officer",), with_code: bool = True) -> Person:
+        return self._person(
+            kind=AccountKind.OFFICER, with_code=with_code, member_code=COUNCIL, roles=tuple(roles), birthdate=None
+        )
+
+    def citizen(self, *, with_code: bool = True) -> Person:
+        return self._person(
+            kind=AccountKind.CITIZEN, with_code=with_code, member_code=None, roles=(), birthdate=date(1990, 1, 1)
+        )
+
+    def relying_party(self, *, signer: Signer | None = None, **changes: Any) -> RelyingParty:
+        """Register a client of the council that may do everything, but for `changes`."""
+        signer = signer or PrivateKeySigner.generate("ES256")
+        client_id = f"client-{secrets.token_hex(4)}"
+        values: dict[str, Any] = {
+            "client_id": client_id,
+            "member_code": COUNCIL,
+            "name": "Specimen service",
+            "kinds": (ClientKind.RELYING_PARTY, ClientKind.CONSUMER),
+            "keys": (signer.public_jwk(),),
+            "redirect_uris": (REDIRECT_URI,),
+            "grant_types": ("authorization_code", "refresh_token", "client_credentials"),
+            "scopes": ("openid", "profile", "email", "offline_access"),
+            "resources": (self.sharing,),
+            "account_kinds": ("officer", "citizen"),
+            # A sector of its own, as if each client were of another member.
+            "sector": client_id,
+        } | changes
+        client = Client(**values)
+        self.change_client(client)
+        return RelyingParty(issuer=self.issuer, clock=self.clock, client=client, signer=signer)
+
+    def change_client(self, client: Client) -> None:
+        with self.gateway.database.write() as session:
+            record_client(session, client, at=self.clock.now())
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The details of every event of this name."""
+        with self.gateway.database.read() as session:
+            found = find_events(session, names=(name,), limit=500)
+            return [self.gateway.audit.details_of(session, event.event_id) for event in found]
+
+    def _person(self, *, with_code: bool, **facts: Any) -> Person:
+        email = f"olive.testcase.{secrets.token_hex(4)}@council.example"
+        password, secret = secrets.token_urlsafe(12), generate_code_secret() if with_code else None
+        new = NewAccount(
+            email=email,
+            given_name="Olive",
+            family_name="Testcase",
+            password=password,
+            code_secret=secret,
+            **facts,
+        )
+        people = self.gateway.people
+        with self.gateway.database.write() as session:
+            account = record_account(
+                session, new, passwords=people.passwords, sealing=people.sealing, at=self.clock.now()
+            )
+        return Person(account=account, email=email, password=password, code_secret=secret)
+
+
+def settings_for(*, database_url: str, state_dir: Path, port: int) -> Settings:
+    return Settings(
+        issuer=f"http://localhost:{port}",
+        state_dir=state_dir,
+        database_url=database_url,
+        policies_dir=REPOSITORY / "policies",
+        log_origin=f"localhost:{port}/log",
+        unsafe_allow_plain_http=True,
+        demonstration=True,
+        listen=f"127.0.0.1:{port}",
+        workers=2,
+        threads=8,
+    )
+
+
+@contextmanager
+def in_this_process(*, database_url: str, state_dir: Path, clock: Clock) -> Iterator[OidcWorld]:
+    """Serve from a thread of this process."""
+    settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
+    world = _world(settings, clock)
+    host, _, port = settings.listen.partition(":")
+    server = make_server(host, int(port), create_app(world.gateway), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield world
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        world.gateway.database.close()
+
+
+@contextmanager
+def under_gunicorn(processes: Processes, *, database_url: str, state_dir: Path) -> Iterator[OidcWorld]:
+    """Serve with gunicorn, as a deployment does."""
+    settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
+    world = _world(settings, SystemClock())
+    env = {
+        "GATEWAY_ISSUER": settings.issuer,
+        "GATEWAY_STATE_DIR": str(settings.state_dir),
+        "GATEWAY_DATABASE_URL": settings.database_url,
+        "GATEWAY_POLICIES_DIR": str(settings.policies_dir),
+        "GATEWAY_UNSAFE_ALLOW_PLAIN_HTTP": "true",
+        "GATEWAY_DEMONSTRATION": "true",
+        "GATEWAY_LISTEN": settings.listen,
+        "GATEWAY_LOG_LEVEL": "WARNING",
+    }
+    processes.start(gunicorn_arguments(settings), env=env, name="gateway", ready_url=f"{settings.issuer}/healthz")
+    try:
+        yield world
+    finally:
+        world.gateway.database.close()
+
+
+def _world(settings: Settings, clock: Clock) -> OidcWorld:
+    make_missing_keys(settings.keys_dir)
+    gateway = assemble(settings, clock=clock)
+    with gateway.database.write() as session:
+        member = Member(code=COUNCIL, name="Blackburn with Darwen Borough Council", kind="council")
+        record_member(session, member, at=clock.now() - timedelta(days=1))
+    return OidcWorld(gateway=gateway, clock=clock, issuer=settings.issuer)
