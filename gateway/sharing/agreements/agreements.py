@@ -9,8 +9,9 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import find_member
+from gateway.errors import GatewayError
 from gateway.policy.decision import AgreementFacts
-from gateway.sharing.agreements.errors import AgreementNotFound
+from gateway.sharing.agreements.errors import AgreementNotFound, AgreementUnreadable
 from gateway.sharing.agreements.models import AgreementRow, SignatureRow
 from gateway.sharing.agreements.schemas import read_agreement
 from gateway.sharing.agreements.signatures import signature_holds
@@ -164,7 +165,10 @@ def locked_row(session: Session, reference: str, version: int) -> AgreementRow:
 
 def document_of(row: AgreementRow) -> AgreementDocument:
     """Return the signed document of a row; for this room only."""
-    return _parsed(row.document.encode())
+    try:
+        return _parsed(row.document.encode())
+    except GatewayError as error:
+        raise AgreementUnreadable(detail=f"{row.reference}.{row.version}: {error.public}") from error
 
 
 # A document is read for every decision and never changes under the same bytes.

@@ -41,3 +41,11 @@ class SignatureRefused(GatewayError):
     kind = Kind.REFUSED
     code = "agreement_signature_refused"
     title = "The signature on the agreement is not valid"
+
+
+class AgreementUnreadable(GatewayError):
+    """A recorded agreement is not what was once recorded: somebody edited the database, or it is damaged."""
+
+    kind = Kind.BROKEN
+    code = "agreement_unreadable"
+    title = "A recorded agreement cannot be read"
