@@ -148,3 +148,19 @@ def server_processes(tmp_path: Path) -> Iterator[Processes]:
 def test_authority(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
     """A certificate authority for https on loopback."""
     return TestAuthority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def world(
+    _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["World"]:
+    """A whole running gateway, shared by the tests of this worker: what a test changes, it makes for itself first."""
+    from tests.kit.world import running_world  # noqa: PLC0415 - a test of pure formats need not pay for all of it.
+
+    folder = tmp_path_factory.mktemp("world")
+    with (
+        _databases() as url,
+        processes(folder / "logs") as group,
+        running_world(folder / "state", url, group) as running,
+    ):
+        yield running

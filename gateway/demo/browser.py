@@ -43,8 +43,8 @@ class _Forms(HTMLParser):
 class Browser:
     """Keeps cookies, follows redirects, posts forms with whatever hidden fields they carry."""
 
-    def __init__(self, *, ca_file: Path | None = None) -> None:
-        self._session = requests.Session()
+    def __init__(self, *, ca_file: Path | None = None, session: requests.Session | None = None) -> None:
+        self._session = session or requests.Session()
         self._session.trust_env = False
         if ca_file is not None:
             self._session.verify = str(ca_file)

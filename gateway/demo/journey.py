@@ -88,7 +88,7 @@ class Walk:
         browser.open(f"{self.layout.portal}/sign-in")
         self._sign_in(browser, "officer")
         _require(browser.address.startswith(self.layout.portal), "the browser did not come back to the portal")
-        open("/tmp/t/page.txt","w").write(browser.address+"\n"+browser.text)
+        open("/tmp/t/page.txt", "w").write(browser.address + "\n" + browser.text)
         _require("benefits-officer" in browser.text and "AAL2" in browser.text, "the portal does not know the officer")
         return (
             "ok  sign-in: the officer signed in at the gateway (password, code) and came back as benefits-officer, AAL2"

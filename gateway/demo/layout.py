@@ -15,6 +15,15 @@ PURPOSE = "free-school-meals"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A server certificate for localhost, its key, and the authority that issued it: PEM files."""
+
+    chain: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Addresses and folders of one demonstration."""
 
@@ -24,21 +33,35 @@ class Layout:
     provider_port: int = 8001
     portal_port: int = 8002
     database_url: str | None = None
+    certificate: Certificate | None = None
+    """With one, everything speaks TLS, as in production; without, plain http on loopback."""
+    more_providers: tuple[str, ...] = ()
+    """Further `host:port` on loopback that the gateway may call."""
+
+    @property
+    def scheme(self) -> str:
+        """`https` or `http`."""
+        return "https" if self.certificate else "http"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """What clients need in order to trust the certificate."""
+        return self.certificate.authority if self.certificate else None
 
     @property
     def gateway(self) -> str:
         """The gateway's issuer."""
-        return f"http://localhost:{self.gateway_port}"
+        return f"{self.scheme}://localhost:{self.gateway_port}"
 
     @property
     def provider(self) -> str:
         """The department's origin."""
-        return f"http://localhost:{self.provider_port}"
+        return f"{self.scheme}://localhost:{self.provider_port}"
 
     @property
     def portal(self) -> str:
         """The council's origin."""
-        return f"http://localhost:{self.portal_port}"
+        return f"{self.scheme}://localhost:{self.portal_port}"
 
     @property
     def world_dir(self) -> Path:
@@ -55,16 +78,20 @@ class Layout:
         return self.world_dir / "keys" / f"{owner}.pem"
 
     def settings(self) -> Settings:
-        """Return the settings of the demonstration's gateway: plain http on loopback, said out loud."""
+        """Return the settings of the demonstration's gateway; without a certificate, plain http, said out loud."""
+        certificate = self.certificate
         return Settings(
             issuer=self.gateway,
             state_dir=self.state_dir,
             database_url=self.database_url or f"sqlite:///{self.state_dir / 'gateway.sqlite3'}",
             policies_dir=self.policies_dir,
             log_origin="demo.gateway.example/log",
-            unsafe_allow_plain_http=True,
+            unsafe_allow_plain_http=certificate is None,
             demonstration=True,
-            outgoing_allow_loopback=(f"localhost:{self.provider_port}",),
+            outgoing_allow_loopback=(f"localhost:{self.provider_port}", *self.more_providers),
+            outgoing_ca_file=self.ca_file,
+            tls_certificate=certificate.chain if certificate else None,
+            tls_key=certificate.key if certificate else None,
             listen=f"127.0.0.1:{self.gateway_port}",
             log_level="WARNING",
         )

@@ -19,7 +19,7 @@ from gateway.clock import SystemClock
 from gateway.demo.layout import PORTAL_CLIENT, PROVIDER_CLIENT, Layout
 from gateway.demo.world import DemoAccount
 from gateway.errors import GatewayError, Kind
-from gateway.settings import process_environment
+from gateway.settings import Settings, process_environment
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 35.0
@@ -49,22 +49,27 @@ def check_ports_free(layout: Layout) -> None:
 
 
 @contextmanager
-def running(layout: Layout) -> Iterator[None]:
-    """Run gateway (with its `work`), department and portal as processes of their own; stop them at the end."""
+def running(layout: Layout, settings: Settings | None = None) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
+    """Run gateway (with its `work`), department and portal as processes of their own; stop them at the end.
+
+    Yields the processes by name. `settings` replace the layout's own for the gateway.
+    """
     logs = layout.world_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    environment = process_environment(layout.settings())
+    environment = process_environment(settings or layout.settings())
+    ca_file = str(layout.ca_file or "")
     department = (
         f"gateway.demo.department:make_app({str(layout.world_dir / 'department.sqlite3')!r}, "
-        f"{str(layout.key_file(PROVIDER_CLIENT))!r}, {layout.gateway!r}, {layout.provider!r})"
+        f"{str(layout.key_file(PROVIDER_CLIENT))!r}, {layout.gateway!r}, {layout.provider!r}, {ca_file!r})"
     )
     portal = (
-        f"gateway.demo.portal:make_app({str(layout.key_file(PORTAL_CLIENT))!r}, {layout.gateway!r}, {layout.portal!r})"
+        f"gateway.demo.portal:make_app({str(layout.key_file(PORTAL_CLIENT))!r}, {layout.gateway!r}, "
+        f"{layout.portal!r}, {ca_file!r})"
     )
     commands = {
         "gateway": [sys.executable, "-m", "gateway", "serve"],
-        "department": _gunicorn(department, layout.provider_port),
-        "portal": _gunicorn(portal, layout.portal_port),
+        "department": gunicorn(department, layout.provider_port, layout),
+        "portal": gunicorn(portal, layout.portal_port, layout),
     }
     addresses = {
         "gateway": f"{layout.gateway}/readyz",
@@ -77,8 +82,8 @@ def running(layout: Layout) -> Iterator[None]:
             for name, command in commands.items()
         }
         for name, process in started.items():
-            _wait_until_ready(name, process, addresses[name], logs / f"{name}.log")
-        yield
+            _wait_until_ready(name, process, addresses[name], logs / f"{name}.log", layout.ca_file)
+        yield started
 
 
 def stay(layout: Layout, accounts: Mapping[str, DemoAccount]) -> None:
@@ -123,8 +128,9 @@ def _accounts_table(accounts: Mapping[str, DemoAccount]) -> Table:
     return table
 
 
-def _gunicorn(application: str, port: int) -> list[str]:
-    return [
+def gunicorn(application: str, port: int, layout: Layout) -> list[str]:
+    """Return the command line that serves one small application on loopback."""
+    command = [
         sys.executable,
         "-m",
         "gunicorn",
@@ -135,6 +141,9 @@ def _gunicorn(application: str, port: int) -> list[str]:
         "--threads=8",
         "--log-level=warning",
     ]
+    if layout.certificate:
+        command += [f"--certfile={layout.certificate.chain}", f"--keyfile={layout.certificate.key}"]
+    return command
 
 
 @contextmanager
@@ -156,13 +165,15 @@ def _process(
             process.wait()
 
 
-def _wait_until_ready(name: str, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def _wait_until_ready(
+    name: str, process: subprocess.Popen[bytes], address: str, log: Path, ca_file: Path | None
+) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise DemoCannotStart(f"The {name} ended at once; {log} says why.")
         try:
-            if requests.get(address, timeout=2).ok:
+            if requests.get(address, timeout=2, verify=str(ca_file) if ca_file else True).ok:
                 return
         except requests.RequestException:
             pass
