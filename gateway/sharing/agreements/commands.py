@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
@@ -80,7 +80,10 @@ def _list_command(open_context: Callable[[], AgreementsContext]) -> click.Comman
         """List every recorded version, with its state and days."""
         with open_context().database.read() as session:
             agreements = list_agreements(session)
-        table = Table("agreement", "consumer", "provider", "service", "state", "signed by", "from", "to")
+        # A name cut in two could not be typed again.
+        table = Table(
+            Column("agreement", no_wrap=True), "consumer", "provider", "service", "state", "signed by", "from", "to"
+        )
         for agreement in agreements:
             table.add_row(
                 agreement.terms.name,

@@ -1,5 +1,6 @@
 """An agreement is in force only while both members' signatures over exactly its content verify."""
 
+import threading
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -394,3 +395,40 @@ def test_one_decision_looks_at_one_agreement_however_many_there_are(
     )
     assert isinstance(engine.decide(inputs), Permit)
     assert [entity["uid"]["type"] for entity in _entities(inputs)].count("Agreement") == 1
+
+
+def test_a_suspension_waits_for_a_decision_being_committed_and_no_longer(database: Database, members: Members) -> None:
+    """Either the decision's transaction comes first, or it sees the suspension: there is no in between."""
+    with database.write() as session:
+        members.import_(session, shipped_document())
+    suspended = threading.Event()
+
+    def suspend() -> None:
+        with database.write() as session:
+            suspend_agreement(session, "DSA-003", 1, audit=members.audit, **WHY)
+        suspended.set()
+
+    suspending = threading.Thread(target=suspend)
+    with database.write() as session:
+        assert lock_agreement(session, "DSA-003", 1).status == "active"
+        suspending.start()
+        assert not suspended.wait(0.3)
+        assert lock_agreement(session, "DSA-003", 1).status == "active"
+    suspending.join(timeout=10)
+    assert suspended.is_set()
+    with database.write() as session:
+        assert lock_agreement(session, "DSA-003", 1).status == "suspended"
+
+
+def test_a_lock_reads_what_is_committed_now_not_what_the_session_saw_before(
+    database: Database, members: Members
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("on SQLite nobody else can write while a write transaction is open")
+    with database.write() as session:
+        members.import_(session, shipped_document())
+    with database.write() as session:
+        assert fitting(session) is not None
+        with database.write() as other:
+            suspend_agreement(other, "DSA-003", 1, audit=members.audit, **WHY)
+        assert lock_agreement(session, "DSA-003", 1).status == "suspended"
