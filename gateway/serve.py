@@ -37,6 +37,8 @@ def gunicorn_arguments(settings: Settings) -> list[str]:
         "--timeout=60",
         # A keep-alive connection that idles must not hold a thread of a small server for long.
         "--keep-alive=5",
+        # An interrupted sign-in travels in the address, with a relying party's whole request in it.
+        "--limit-request-line=8190",
         f"--log-level={settings.log_level.lower()}",
         # Nothing is believed of a forwarded header unless the operator says who may set it.
         "--forwarded-allow-ips=",

@@ -22,8 +22,8 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # `EdDSA` is the older name of Ed25519 (RFC 9864). Nothing symmetric, and never `none`.
 ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
 TYPES = ("jwt", "client-authentication+jwt")
-# Widely used libraries give an assertion an hour; its jti is remembered for as long as it lives.
-LONGEST_LIFETIME = timedelta(hours=1)
+# Widely used libraries state an hour; such an assertion is accepted for the five minutes after its `iat`.
+LONGEST_LIFETIME = timedelta(minutes=5)
 CLOCK_SKEW = timedelta(seconds=10)
 LONGEST_ID = 200
 

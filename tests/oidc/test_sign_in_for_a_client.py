@@ -1,5 +1,6 @@
 """The code flow from the relying party's side, as it should go."""
 
+import secrets
 from datetime import timedelta
 
 import pytest
@@ -249,3 +250,9 @@ def test_a_request_waits_an_hour_for_a_sign_in_and_no_longer(world: OidcWorld, c
     answer = browser.sign_in(officer, clock, page)
     assert answer.status_code == 400
     assert "begun too long ago" in answer.text
+
+
+def test_the_longest_request_accepted_fits_into_the_address_of_the_sign_in_page(world: OidcWorld) -> None:
+    state = secrets.token_urlsafe(1500)  # 2,000 characters that do not compress
+    answer = requests.get(world.relying_party().request(state=state, nonce=None)[0], allow_redirects=False, timeout=10)
+    assert len(f"GET {answer.headers['Location']} HTTP/1.1\r\n") < 8190
