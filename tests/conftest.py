@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -22,6 +22,9 @@ from tests.kit.clock import FrozenClock
 from tests.kit.postgres import Cluster, NoPostgres, Server
 from tests.kit.processes import Processes, processes
 from tests.kit.tls import TestAuthority
+
+if TYPE_CHECKING:
+    from tests.kit.world import World
 
 SERVER = pytest.StashKey[Server]()
 CLUSTER = pytest.StashKey[Cluster]()

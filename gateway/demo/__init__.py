@@ -2,5 +2,6 @@
 
 Everything here is plainly invented and says so. The gateway itself, the protocol and the evidence are the real ones.
 
-Reading order: `layout` (where everything is), `world` (what is written), `runner` (the processes), `journey` (the walk).
+Reading order: `layout` (where everything is), `world` (what is written), `runner` (the processes), `journey` (the
+walk).
 """

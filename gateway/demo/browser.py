@@ -1,4 +1,4 @@
-"""A browser without a screen: follows links and fills in the forms of real pages over real HTTP, one person at a time."""
+"""A browser without a screen: follows links and fills in the forms of real pages over real HTTP."""
 
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
@@ -30,9 +30,13 @@ class _Forms(HTMLParser):
             self.links.append(attributes["href"])
         elif tag == "form":
             self.forms.append((attributes.get("action", ""), {}))
-        elif tag in {"input", "button"} and self.forms and "name" in attributes:
-            if attributes.get("type") not in {"checkbox", "radio"}:
-                self.forms[-1][1][attributes["name"]] = attributes.get("value", "")
+        elif (
+            tag in {"input", "button"}
+            and self.forms
+            and "name" in attributes
+            and attributes.get("type") not in {"checkbox", "radio"}
+        ):
+            self.forms[-1][1][attributes["name"]] = attributes.get("value", "")
 
     def handle_data(self, data: str) -> None:
         """Collect the words of the page."""

@@ -88,7 +88,6 @@ class Walk:
         browser.open(f"{self.layout.portal}/sign-in")
         self._sign_in(browser, "officer")
         _require(browser.address.startswith(self.layout.portal), "the browser did not come back to the portal")
-        open("/tmp/t/page.txt", "w").write(browser.address + "\n" + browser.text)
         _require("benefits-officer" in browser.text and "AAL2" in browser.text, "the portal does not know the officer")
         return (
             "ok  sign-in: the officer signed in at the gateway (password, code) and came back as benefits-officer, AAL2"
@@ -104,13 +103,19 @@ class Walk:
         ):
             _require(proof in text, f"not verified: {proof}")
         _require("targeted" in text and str(PEOPLE[0].award_amount) not in text, "not the fields that were asked for")
-        return "ok  record: eligible = Yes, tier = targeted and nothing else; DWP's and the gateway's signatures and the receipt verify"
+        return (
+            "ok  record: eligible = Yes, tier = targeted and nothing else; "
+            "the department's signature, the gateway's and the receipt verify"
+        )
 
     def _ask_uncovered(self, browser: Browser) -> str:
         text = self._ask(browser, ["eligible", "award_amount"])
         _require("The question was refused" in text and "field_not_covered" in text, "the question was not refused")
         _require("the receipt is the gateway's" in text, "the refusal has no receipt")
-        return "ok  refusal: award_amount is not covered by the agreement (field_not_covered); the refusal has a signed receipt"
+        return (
+            "ok  refusal: award_amount is not covered by the agreement (field_not_covered); "
+            "the refusal has a signed receipt"
+        )
 
     def _auditor_looks(self, browser: Browser) -> tuple[list[Path], str]:
         browser.open(f"{self.layout.gateway}/sign-in?next={EXCHANGES}")

@@ -193,7 +193,9 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
 
 
 def _words(value: object) -> str:
-    return {True: "Yes", False: "No", None: "None"}.get(value, str(value)) if not isinstance(value, str) else value
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return "None" if value is None else str(value)
 
 
 def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flask:
@@ -248,7 +250,7 @@ def _message(title: str, *paragraphs: str, status: int) -> tuple[str, int]:
 
 
 def _oauth(app: Flask, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_file: str) -> Any:
-    oauth = OAuth(app)
+    oauth: Any = OAuth(app)
     kwargs: dict[str, Any] = {
         "scope": "openid profile",
         "code_challenge_method": "S256",

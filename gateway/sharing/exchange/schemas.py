@@ -26,7 +26,7 @@ class SubjectBySub:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectByMatch:
-    """A person described by attributes (`family_name`, `birthdate`, `nino`); the provider decides whether they match."""
+    """A person described by attributes (`family_name`, `birthdate`, `nino`); whether they match, the provider says."""
 
     attributes: Mapping[str, str]
 

@@ -4,7 +4,6 @@ Every answer of this door is signed, refusals and errors included. An answer to 
 accepted is bound only to its method, target and body.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,7 +36,13 @@ from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
-from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_response, verify_request
+from gateway.wire.message_signatures import (
+    HeaderFields,
+    HttpRequest,
+    HttpResponse,
+    sign_response,
+    verify_request,
+)
 from gateway.wire.signer import Signer
 
 CountNoise = Callable[[str, str], None]
@@ -139,7 +144,7 @@ def _head_of_request(issuer: str) -> HttpRequest:
     raw = request.environ.get("RAW_URI") or request.environ["PATH_INFO"]
     parts = urlsplit(issuer)
     target = f"{parts.scheme}://{parts.netloc}{raw}" if raw.startswith("/") else raw
-    return HttpRequest(method=request.method, target_uri=target, headers=request.headers)
+    return HttpRequest(method=request.method, target_uri=target, headers=HeaderFields(request.headers))
 
 
 def _body_of_request() -> bytes:
@@ -185,5 +190,5 @@ def _parse(message: HttpRequest) -> RecordRequest:
         loaded: RecordRequest = RecordRequestSchema().load(parsed)
     except ValidationError as error:
         # Marshmallow's messages name fields and rules, never the values sent.
-        raise RequestInvalid(extensions={"errors": json.loads(json.dumps(error.normalized_messages()))}) from error
+        raise RequestInvalid(extensions={"errors": error.messages_dict}) from error
     return loaded
