@@ -133,9 +133,9 @@ def agreement_for(session: Session, *, consumer: str, service: str, purpose: str
 def lock_agreement(session: Session, reference: str, version: int) -> Agreement:
     """Return the version as it is now, and keep it so until this transaction ends; raises `AgreementNotFound`.
 
-    On SQLite writers take turns, so that nobody can change it meanwhile either.
+    Many may keep it at once: only a change has to wait. On SQLite writers take turns, which does the same.
     """
-    return _agreement(session, locked_row(session, reference, version))
+    return _agreement(session, locked_row(session, reference, version, for_change=False))
 
 
 def find_agreement(session: Session, reference: str, version: int) -> Agreement | None:
@@ -155,9 +155,10 @@ def versions_of(session: Session, reference: str) -> tuple[Agreement, ...]:
     return tuple(_agreement(session, row) for row in rows)
 
 
-def locked_row(session: Session, reference: str, version: int) -> AgreementRow:
+def locked_row(session: Session, reference: str, version: int, *, for_change: bool = True) -> AgreementRow:
     """Return the row, locked and freshly read; for this room only. Raises `AgreementNotFound`."""
-    row = session.get(AgreementRow, (reference, version), with_for_update=True, populate_existing=True)
+    lock: dict[str, bool] = {"read": not for_change}
+    row = session.get(AgreementRow, (reference, version), with_for_update=lock, populate_existing=True)
     if row is None:
         raise AgreementNotFound(f"There is no agreement {reference}.{version}")
     return row

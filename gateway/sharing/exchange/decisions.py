@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import ClientKind, find_client
+from gateway.identity.accounts import find_account
 from gateway.identity.caller import Caller
 from gateway.policy.decision import CallerFacts, DecisionInputs, Deny, Permit, RequestFacts, SubjectFacts
 from gateway.policy.engine import PolicyEngine
@@ -60,15 +61,17 @@ def judge(
 
 
 def _caller_facts(session: Session, caller: Caller) -> CallerFacts:
-    # Read again each time: the client or its member may have been suspended since the token was issued.
+    # Read again each time: client, member or officer may have been suspended, or a role taken away, since the token.
     client = find_client(session, caller.client.client_id)
     officer = caller.officer
+    account = find_account(session, officer.account_id) if officer else None
+    held = set(account.roles) if account else set()
     return CallerFacts(
         client_id=caller.client.client_id,
         member=caller.member_code,
         is_consumer=client is not None and ClientKind.CONSUMER in client.kinds,
         officer_id=str(officer.account_id) if officer else None,
         officer_member=officer.member_code if officer else None,
-        roles=officer.roles if officer else (),
+        roles=tuple(role for role in officer.roles if role in held) if officer else (),
         acr=officer.acr if officer else None,
     )

@@ -23,7 +23,7 @@ from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
 from gateway.outgoing.http_client import HttpClient
-from gateway.policy.decision import Deny, Permit
+from gateway.policy.decision import Deny
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
 from gateway.sharing.catalogue.services import Service, find_service
@@ -214,9 +214,11 @@ class Broker:
         with self._database.write() as session:
             now = self._clock.now()
             row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
-            decision = self._decide_again(session, row, asked, answer=answer, now=now)
-            if isinstance(decision, Deny):
-                ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
+            judged = self._judge_again(session, row, asked, answer=answer, now=now)
+            row.decision_record = judged.inputs.to_document()
+            row.policy_digest = self._policy.digest
+            if isinstance(judged.decision, Deny):
+                ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
             elif isinstance(answer, ProviderFailed):
                 ending = Ending(outcome="failed", decision="permit", failure=answer)
             elif isinstance(minimised, MinimisedRecord):
@@ -230,15 +232,15 @@ class Broker:
         # Committed: from here the disclosure is accounted for, and the answer may leave.
         return reply
 
-    def _decide_again(
+    def _judge_again(
         self, session: Session, row: ExchangeRow, asked: Asked, *, answer: ProviderAnswer | None, now: datetime
-    ) -> Permit | Deny:
+    ) -> Judged:
         """Decide with the agreement locked: a suspension comes before this decision, or after the release."""
         agreement = None
         if row.agreement is not None and row.agreement_version is not None:
             agreement = lock_agreement(session, row.agreement, row.agreement_version)
         withheld = isinstance(answer, NoRecord) and answer.reason == "withheld"
-        judged = judge(
+        return judge(
             session,
             self._policy,
             caller=asked.caller,
@@ -250,33 +252,29 @@ class Broker:
             withheld=withheld,
             now=now,
         )
-        row.decision_record = judged.inputs.to_document()
-        row.policy_digest = self._policy.digest
-        return judged.decision
 
     def _retry(self, session: Session, row: ExchangeRow, asked: Asked, *, now: datetime) -> Reply | TurnedAway:
         """Give the original answer again, if it may still be given."""
         if row.request_digest != asked.request_digest:
             return self._turn_away(session, asked, IdempotencyKeyReused(), at=now)
         if row.state == "open" and row.lease_until >= now:
-            return TurnedAway(
-                error=StillRunning(retry_after=max(1, math.ceil((row.lease_until - now).total_seconds() / 10)))
-            )
+            soon = max(1, math.ceil((row.lease_until - now).total_seconds() / 10))
+            return self._turn_away(session, asked, StillRunning(retry_after=soon), at=now)
         if row.state == "open":
             abandon(session, self._registrar, row, now=now)
         evidence = {"exchange": str(row.id), "receipt": row.receipt}
         if row.state == "abandoned":
-            return TurnedAway(error=ExchangeAbandoned(extensions=evidence))
+            return self._turn_away(session, asked, ExchangeAbandoned(extensions=evidence), at=now)
         body = None
         if row.answer is not None and row.answer_until is not None and row.answer_until >= now:
             body = self._retry_keys.unseal(row.answer, exchange=row.id, idempotency_key=asked.idempotency_key)
         if body is None or row.answer_status is None:
-            return TurnedAway(error=AnswerExpired(extensions=evidence))
+            return self._turn_away(session, asked, AnswerExpired(extensions=evidence), at=now)
         if row.state == "disclosed":
-            decision = self._decide_again(session, row, asked, answer=None, now=now)
-            if isinstance(decision, Deny):
-                ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
-                return self._registrar.refuse_retry(session, row, ending, at=now)
+            judged = self._judge_again(session, row, asked, answer=None, now=now)
+            if isinstance(judged.decision, Deny):
+                ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
+                return self._registrar.refuse_retry(session, row, ending, inputs=judged.inputs, at=now)
         self._registrar.record_repeat(session, row, at=now)
         return Reply(status=row.answer_status, body=body)
 

@@ -6,6 +6,7 @@ nothing.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog, Event
 from gateway.clock import rfc3339
-from gateway.policy.decision import Reason
+from gateway.policy.decision import DecisionInputs, Reason
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.provider_call import ProviderFailed
@@ -80,7 +81,9 @@ class Registrar:
         row.fields_disclosed = list(ending.record.disclosed) if ending.record else []
         row.fields_withheld = list(ending.record.withheld) if ending.record else []
         row.closed_at = at
-        row.receipt = self.issue(session, row, ending, event=EVENTS[ending.outcome], at=at)
+        row.receipt = self._issue(
+            session, row, ending, event=EVENTS[ending.outcome], decision_inputs=row.decision_record, at=at
+        )
         reply = _reply(row, ending)
         if idempotency_key is not None:
             row.answer_status = reply.status
@@ -89,7 +92,16 @@ class Registrar:
         session.flush()
         return reply
 
-    def issue(self, session: Session, row: ExchangeRow, ending: Ending, *, event: str, at: datetime) -> str:
+    def _issue(
+        self,
+        session: Session,
+        row: ExchangeRow,
+        ending: Ending,
+        *,
+        event: str,
+        decision_inputs: Mapping[str, Any],
+        at: datetime,
+    ) -> str:
         """Append the entry and return the signed receipt that names it."""
         digest = ending.record.provider_jwt_digest if ending.record else None
         details: dict[str, Any] = {
@@ -107,11 +119,11 @@ class Registrar:
             "rules": [{"code": reason.code, "rule": reason.rule} for reason in ending.reasons],
             "reason": f"{ending.failure.code}: {ending.failure.detail}" if ending.failure else None,
             "fields_requested": row.requested_fields,
-            "fields_disclosed": row.fields_disclosed,
-            "fields_withheld": row.fields_withheld,
+            "fields_disclosed": list(ending.record.disclosed) if ending.record else [],
+            "fields_withheld": list(ending.record.withheld) if ending.record else [],
             "request_digest": row.request_digest,
             "provider_jwt_digest": digest,
-            "decision_inputs": row.decision_record,
+            "decision_inputs": decision_inputs,
         }
         entry = self._audit.append(
             session,
@@ -151,9 +163,15 @@ class Registrar:
         )
         return issue_receipt(receipt, signer=self._signer)
 
-    def refuse_retry(self, session: Session, row: ExchangeRow, ending: Ending, *, at: datetime) -> Reply:
-        """Answer a retry that is no longer permitted: nothing is released, and the refusal has its own entry."""
-        receipt = self.issue(session, row, ending, event="sharing.retry.refused", at=at)
+    def refuse_retry(
+        self, session: Session, row: ExchangeRow, ending: Ending, *, inputs: DecisionInputs, at: datetime
+    ) -> Reply:
+        """Answer a retry that is no longer permitted: nothing is released, and the refusal has its own entry.
+
+        The exchange itself stays as it ended: what was disclosed then was disclosed.
+        """
+        document = inputs.to_document()
+        receipt = self._issue(session, row, ending, event="sharing.retry.refused", decision_inputs=document, at=at)
         return _refusal(str(row.id), receipt, public_rules(ending))
 
     def record_repeat(self, session: Session, row: ExchangeRow, *, at: datetime) -> None:
