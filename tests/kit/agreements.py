@@ -55,6 +55,7 @@ class Members:
             )
         for client_id, owner in (("blackburn-portal", BLACKBURN), ("burnley-portal", BURNLEY)):
             record_client(session, a_client(client_id, owner, ClientKind.CONSUMER), at=at)
+        record_client(session, a_client("blackburn-website", BLACKBURN, ClientKind.RELYING_PARTY), at=at)
         record_client(session, a_client("dwp-benefits", DWP, ClientKind.PROVIDER), at=at)
         for service in load_services(POLICIES):
             record_service(session, service, at=at)

@@ -190,19 +190,19 @@ HOSTILE = ['"', 'a"]; permit(principal,action,resource);//', "\\", "\n", 'Agreem
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("place", ["client_id", "service", "purpose", "field"])
 def test_no_text_from_outside_changes_what_is_decided(engine: PolicyEngine, place: str, text: str) -> None:
-    change: Mapping[str, Any] = {
+    changes: dict[str, dict[str, dict[str, Any]]] = {
         "client_id": {"caller": {"client_id": text}},
         "service": {"request": {"service": text}},
         "purpose": {"request": {"purpose": text}},
         "field": {"request": {"fields": (text,)}},
-    }[place]
+    }
     expected = {
         "client_id": "client_not_covered",
         "service": "service_not_covered",
         "purpose": "unknown_purpose",
         "field": "unknown_field",
     }[place]
-    assert codes(engine.decide(changed(permitted_inputs(), change))) == {expected}
+    assert codes(engine.decide(changed(permitted_inputs(), changes[place]))) == {expected}
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,27 @@ def test_a_signature_that_is_not_the_members_own_is_refused_and_nothing_is_recor
         assert find_events(session, reference="DSA-003.1") == ()
 
 
+def test_a_refused_import_changes_nothing_even_where_the_transaction_goes_on(
+    database: Database, members: Members
+) -> None:
+    document = shipped_document()
+    signatures = {**members.signatures(document, by=[BLACKBURN]), DWP: "a..b"}
+    with database.write() as session:
+        with pytest.raises(SignatureRefused):
+            members.import_(session, document, signatures=signatures)
+        assert list_agreements(session) == ()
+        assert find_events(session, reference="DSA-003.1") == ()
+
+
+def test_nobody_but_the_parties_can_sign(database: Database, members: Members) -> None:
+    document = shipped_document()
+    jws = members.signatures(document, by=[BURNLEY])[BURNLEY]
+    with database.write() as session:
+        members.import_(session, document, signatures={})
+    with pytest.raises(SignatureRefused, match="not a party"), database.write() as session:
+        record_signature(session, "DSA-003", 1, member=BURNLEY, jws=jws, audit=members.audit, by="A Sample", at=MIDDAY)
+
+
 def test_a_signed_version_never_changes(database: Database, members: Members, engine: PolicyEngine) -> None:
     document = shipped_document()
     with database.write() as session:
@@ -308,6 +329,7 @@ def test_importing_the_same_again_changes_and_records_nothing(database: Database
         ),
         ({"conditions": {"clients": ["burnley-portal"]}}, "burnley-portal is not an active client of the consumer"),
         ({"conditions": {"clients": ["nobodys-portal"]}}, "nobodys-portal is not an active client"),
+        ({"conditions": {"clients": ["blackburn-website"]}}, "blackburn-website is not registered to ask"),
         ({"service": "dwp/blue-badge/v1"}, "there is no service"),
         ({"fields": ["eligible", "shoe_size"]}, "the service has no field shoe_size"),
         ({"purposes": ["curiosity"]}, "curiosity is not in purposes.yaml"),
@@ -334,6 +356,15 @@ def test_a_later_version_takes_over_on_its_first_day(database: Database, members
     assert later is not None
     assert (now.version, later.version) == (1, 2)
     assert facts(first).ends_on == date(2026, 5, 31)
+
+
+def test_a_purpose_that_a_later_version_left_out_is_not_covered_by_the_earlier_one(
+    database: Database, members: Members, engine: PolicyEngine
+) -> None:
+    with database.write() as session:
+        members.import_(session, shipped_document())
+        members.import_(session, shipped_document(version=2, purposes=["council-tax-reduction"]))
+    assert refusals(database, engine) == {"purpose_not_covered"}
 
 
 def test_a_later_version_that_is_only_a_draft_changes_nothing(database: Database, members: Members) -> None:
@@ -428,7 +459,8 @@ def test_a_lock_reads_what_is_committed_now_not_what_the_session_saw_before(
     with database.write() as session:
         members.import_(session, shipped_document())
     with database.write() as session:
-        assert fitting(session) is not None
+        seen = session.get_one(AgreementRow, ("DSA-003", 1))
+        assert seen.status == "active"
         with database.write() as other:
             suspend_agreement(other, "DSA-003", 1, audit=members.audit, **WHY)
         assert lock_agreement(session, "DSA-003", 1).status == "suspended"
