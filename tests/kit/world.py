@@ -415,7 +415,7 @@ def running_world(
         more_providers=(f"localhost:{hostile_port}",),
         **(layout_changes or {}),
     )
-    settings = replace(layout.settings(), sequencer_interval=0.1, exchange_lease=12.0, **changes)
+    settings = replace(layout.settings(), **{"sequencer_interval": 0.1, "exchange_lease": 12.0, **changes})
     initialise(settings)
     gateway = assemble(settings)
     with ExitStack() as stack:

@@ -1,0 +1,51 @@
+"""Worlds under pressure: four workers, short leases and short patience, so that recovery happens within a test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.kit.processes import processes
+from tests.kit.world import World, running_world
+
+WORKERS = 4
+LEASE_SECONDS = 4.0
+DATABASE_SECONDS = 2.0
+
+StartWorld = Callable[..., AbstractContextManager[World]]
+
+
+@pytest.fixture(scope="package")
+def start_world(
+    _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
+) -> StartWorld:
+    """Start a world of a test's own; keywords are settings that it changes."""
+
+    @contextmanager
+    def start(**changes: Any) -> Iterator[World]:
+        folder = tmp_path_factory.mktemp("pressed")
+        with (
+            _databases() as url,
+            processes(folder / "logs") as group,
+            running_world(
+                folder / "state",
+                url,
+                group,
+                workers=WORKERS,
+                provider_timeout=2.0,
+                exchange_lease=LEASE_SECONDS,
+                database_timeout=DATABASE_SECONDS,
+                **changes,
+            ) as world,
+        ):
+            yield world
+
+    return start
+
+
+@pytest.fixture(scope="package")
+def world(start_world: StartWorld) -> Iterator[World]:
+    """A world that the tests of this folder share, each with an agreement of its own."""
+    with start_world() as running:
+        yield running
