@@ -1,5 +1,6 @@
 """The decision tables as an operator runs them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def test_the_shipped_policies_hold() -> None:
     assert run(POLICIES, "validate").exit_code == 0
     tested = run(POLICIES, "test")
     assert tested.exit_code == 0, tested.output
-    assert "39 of 39 cases hold" in tested.output
+    held = re.search(r"(\d+) of (\d+) cases hold", tested.output)
+    assert held is not None
+    assert held[1] == held[2] != "0"
 
 
 def test_a_case_that_fails_is_shown_with_what_was_decided(copied_policies: Path) -> None:
@@ -35,7 +38,7 @@ def test_a_case_that_fails_is_shown_with_what_was_decided(copied_policies: Path)
     assert tested.exit_code == 1
     assert "withheld" in tested.output
     assert "permit" in tested.output
-    assert "36 of 39 cases hold" in tested.output
+    assert not re.search(r"(\d+) of \1 cases hold", tested.output)
 
 
 def test_a_rule_that_no_case_expects_is_named(copied_policies: Path) -> None:
