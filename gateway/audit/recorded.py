@@ -62,11 +62,13 @@ def entry_index(session: Session, reference: str) -> int | None:
 
 def oldest_unpublished(session: Session) -> datetime | None:
     """Return when the oldest event without a published checkpoint happened, or None: what the merge delay is about."""
-    head = session.get_one(LogHeadRow, 1)
+    # In this order: on PostgreSQL each statement sees what is committed by then, and an event that is given its index in
+    # between must be met by the second question.
     waiting = select(EventRow.occurred_at).where(EventRow.leaf_index.is_(None)).order_by(EventRow.id).limit(1)
-    numbered = select(EventRow.occurred_at).where(EventRow.leaf_index == head.published_size)
-    found = [moment for asked in (numbered, waiting) if (moment := session.scalar(asked)) is not None]
-    return min(found, default=None)
+    found = [session.scalar(waiting)]
+    published_size = session.get_one(LogHeadRow, 1).published_size
+    found.append(session.scalar(select(EventRow.occurred_at).where(EventRow.leaf_index == published_size)))
+    return min((moment for moment in found if moment is not None), default=None)
 
 
 def _recorded(row: EventRow) -> RecordedEvent:

@@ -200,6 +200,17 @@ def test_altered_details_are_noticed(log: TestLog) -> None:
         log.audit.details_of(session, entry.event_id)
 
 
+def test_details_that_do_not_open_the_commitment_in_the_leaf_are_noticed(log: TestLog) -> None:
+    [entry] = log.record()
+    [other] = log.record(details={"purpose": "blue-badge"})
+    committed, others = parse_leaf(entry.leaf).commitment.encode(), parse_leaf(other.leaf).commitment.encode()
+    with log.database.write() as session:
+        leaf = entry.leaf.replace(committed, others)
+        session.execute(update(EventRow).where(EventRow.id == entry.event_id).values(leaf=leaf))
+    with log.database.read() as session, pytest.raises(DetailsAltered):
+        log.audit.details_of(session, entry.event_id)
+
+
 def test_an_unknown_event_has_no_details(log: TestLog) -> None:
     with log.database.read() as session, pytest.raises(EventNotFound):
         log.audit.details_of(session, new_id())

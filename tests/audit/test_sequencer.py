@@ -111,9 +111,12 @@ def test_a_run_that_stops_anywhere_is_repeated(
         log.sequencer().run_once()
     run_until_quiet(log)
     log.assert_verifies([*first, *second], exactly=True)
-    last = log.record()
+    # And once more, on top of a log that is published and recorded.
+    third = log.record(size[0])
+    with crash(owner, step, before=before), pytest.raises(Crash):
+        log.sequencer().run_once()
     run_until_quiet(log)
-    log.assert_verifies([*first, *second, *last], exactly=True)
+    log.assert_verifies([*first, *second, *third], exactly=True)
 
 
 def test_a_crash_at_any_file_of_a_batch_is_repeated(log: TestLog) -> None:
@@ -240,7 +243,8 @@ def backup(log: TestLog) -> Callable[[], None]:
     def restore() -> None:
         with log.database.write() as session:
             session.execute(delete(EventRow))
-            session.execute(EventRow.__table__.insert(), events)  # type: ignore[attr-defined]
+            if events:
+                session.execute(EventRow.__table__.insert(), events)  # type: ignore[attr-defined]
             session.execute(update(LogHeadRow).values(**head))
 
     return restore
@@ -291,6 +295,50 @@ def test_a_lost_row_stops_the_sequencer(log: TestLog) -> None:
     log.record(1)
     with pytest.raises(LogForked, match="lost entry 2"):
         log.sequencer().run_once()
+
+
+def test_a_changed_row_behind_older_files_stops_the_sequencer(log: TestLog, tmp_path: Path) -> None:
+    """The files come from an old backup; the database was changed in what they do not hold."""
+    log.record(300)
+    log.publish()
+    shutil.copytree(log.files, tmp_path / "older")
+    log.record(700)
+    log.publish()
+    shutil.rmtree(log.files)
+    shutil.copytree(tmp_path / "older", log.files)
+    with log.database.write() as session:
+        row = session.scalars(select(EventRow).where(EventRow.leaf_index == 400)).one()
+        row.leaf = row.leaf.replace(b"dwp", b"hmr")
+    log.record(1)
+    with pytest.raises(LogForked, match="another root at 1000 entries"):
+        log.sequencer().run_once()
+
+
+def test_a_changed_tile_far_from_the_edge_stops_the_sequencer(log: TestLog) -> None:
+    log.record(600)
+    log.publish()
+    published = (log.files / "checkpoint").read_bytes()
+    path = log.files / "tile/1/000.p/2"
+    path.write_bytes(bytes(32) + path.read_bytes()[32:])
+    log.record(1)
+    with pytest.raises(LogForked, match="another root at 600 entries"):
+        log.sequencer().run_once()
+    assert (log.files / "checkpoint").read_bytes() == published
+
+
+def test_a_tile_once_written_is_never_rewritten_with_other_bytes(log: TestLog) -> None:
+    """The database forgets what it numbered, after tiles were written and before anything was signed."""
+    log.publish()
+    restore = backup(log)
+    log.record(300)
+    with crash(Sequencer, "_sign", before=True), pytest.raises(Crash):
+        log.sequencer().run_once()
+    written = (log.files / "tile/0/000").read_bytes()
+    restore()
+    log.record(300)
+    with pytest.raises(LogForked, match="tile/entries/000 was published with other content"):
+        log.sequencer().run_once()
+    assert (log.files / "tile/0/000").read_bytes() == written
 
 
 def test_a_changed_checkpoint_or_tile_on_disk_stops_the_sequencer(log: TestLog) -> None:
