@@ -6,6 +6,7 @@ committed: raising it earlier would roll back its own entry.
 """
 
 import math
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
@@ -23,7 +24,7 @@ from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
 from gateway.outgoing.http_client import HttpClient
-from gateway.policy.decision import Deny
+from gateway.policy.decision import Deny, Permit
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
 from gateway.sharing.catalogue.services import Service, find_service
@@ -67,6 +68,8 @@ class Asked:
     target: str
     key_id: str
     nonce: str
+    leaves_at: float
+    """On `time.monotonic`'s scale: when an answer leaves that must not tell why there is no record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,15 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Intent:
-    """A committed, open exchange and all that asking the provider needs."""
+    """A committed, open exchange, and what to ask the provider; or what is known without asking.
+
+    The second waits and ends just as the first: nothing shows who knew that there is no record.
+    """
 
     exchange: UUID
     service: Service
     provider: Client
-    question: Question
+    question: Question | NoRecord
 
 
 class Broker:
@@ -127,21 +133,30 @@ class Broker:
             begun = self._begin(asked)
         if not isinstance(begun, _Intent):
             return begun
-        answer = ask_provider(
-            begun.question,
-            provider=begun.provider,
-            http=self._http,
-            signer=self._signer,
-            issuer=self._issuer,
-            clock=self._clock,
-            timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * begun.service.answer_seconds),
-        )
+        answer = self._ask(begun)
+        if isinstance(answer, NoRecord):
+            # Receipt and log are dated, and a retry sees whether an exchange is open: so the outcome itself waits for
+            # the fixed time of the service, and the answer with it.
+            time.sleep(max(0.0, asked.leaves_at - time.monotonic()))
         return self._complete(begun, answer, asked)
 
     def record_rejection(self, caller: Caller, error: GatewayError) -> None:
         """Account for an authenticated request that was turned away at the door."""
         with self._database.write() as session:
             self._append_rejection(session, caller, error, at=self._clock.now())
+
+    def _ask(self, intent: _Intent) -> ProviderAnswer:
+        if isinstance(intent.question, NoRecord):
+            return intent.question
+        return ask_provider(
+            intent.question,
+            provider=intent.provider,
+            http=self._http,
+            signer=self._signer,
+            issuer=self._issuer,
+            clock=self._clock,
+            timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * intent.service.answer_seconds),
+        )
 
     def _begin(self, asked: Asked) -> _Intent | Reply | TurnedAway:
         """Claim the nonce, decide, and commit either the intent to ask the provider or the refusal."""
@@ -167,7 +182,7 @@ class Broker:
         agreement = agreement_for(
             session, consumer=asked.caller.member_code, service=request.service, purpose=request.purpose, now=now
         )
-        subject = self._translator.translate(session, request.subject, caller=asked.caller, provider=provider, at=now)
+        subject = self._translator.translate(session, request.subject, caller=asked.caller)
         judged = judge(
             session,
             self._policy,
@@ -184,23 +199,26 @@ class Broker:
         row = self._record_open(
             session, asked, judged, retry_mac=retry_mac, agreement=agreement, service=service, subject=subject, now=now
         )
-        if isinstance(decision, Deny) or service is None or agreement is None or provider is None:
-            reasons = decision.reasons if isinstance(decision, Deny) else ()
-            ending = Ending(outcome="refused", decision="deny", reasons=reasons)
-            if not reasons:  # permitted, but the provider's client is not registered or not active
-                ending = Ending(
-                    outcome="failed",
-                    decision="permit",
-                    failure=failed("provider_unreachable", "the provider's client is not active"),
-                )
+        may_ask = isinstance(decision, Permit) or all(reason.about_subject for reason in decision.reasons)
+        if not may_ask or service is None or agreement is None or provider is None:
+            ending = Ending(
+                outcome="failed",
+                decision="permit",
+                failure=failed("provider_unreachable", "the provider's client is not active"),
+            )
+            if isinstance(decision, Deny):
+                ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
             return self._concluded(session, row, ending, asked, at=now)
+        if isinstance(decision, Deny):
+            settled = NoRecord(reason="withheld" if subject.known else "unknown")
+            return _Intent(exchange=row.id, service=service, provider=provider, question=settled)
         question = Question(
             exchange=row.id,
             service=service,
             purpose=request.purpose,
             agreement=agreement.reference,
             consumer=row.consumer,
-            subject=subject.for_provider,
+            subject=self._translator.for_provider(session, subject, provider=provider, at=now),
             handle=row.handle,
             fields=decision.fields,
         )
@@ -209,11 +227,13 @@ class Broker:
     def _complete(self, intent: _Intent, answer: ProviderAnswer, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
         minimised: MinimisedRecord | ProviderFailed | None = None
-        if isinstance(answer, Answered):
+        if isinstance(answer, Answered) and isinstance(intent.question, Question):
             minimised = minimise(answer.record, permitted=intent.question.fields, service=intent.service)
         with self._database.write() as session:
             now = self._clock.now()
             row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
+            if row.state != "open":
+                return _closed_before(row)
             judged = self._judge_again(session, row, asked, answer=answer, now=now)
             row.decision_record = judged.inputs.to_document()
             row.policy_digest = self._policy.digest
@@ -282,10 +302,7 @@ class Broker:
         self, session: Session, row: ExchangeRow, ending: Ending, asked: Asked, *, at: datetime
     ) -> Reply | TurnedAway:
         reply = self._registrar.conclude(session, row, ending, idempotency_key=asked.idempotency_key, at=at)
-        # Recovery closed it first: a slow worker may no longer disclose.
-        return reply or TurnedAway(
-            error=ExchangeAbandoned(extensions={"exchange": str(row.id), "receipt": row.receipt})
-        )
+        return reply or _closed_before(row)
 
     def _record_open(
         self,
@@ -325,7 +342,8 @@ class Broker:
             fields_disclosed=[],
             fields_withheld=[],
             opened_at=now,
-            lease_until=lease_end(now, self._lease),
+            # A service's fixed time may be long; its exchanges must not be given up before it.
+            lease_until=lease_end(now, max(self._lease, 2 * service.answer_seconds if service else 0.0)),
         )
         session.add(row)
         session.flush()
@@ -355,3 +373,8 @@ class Broker:
             ),
             at=at,
         )
+
+
+def _closed_before(row: ExchangeRow) -> TurnedAway:
+    """Recovery closed it first: a slow worker may no longer disclose, nor touch what was recorded."""
+    return TurnedAway(error=ExchangeAbandoned(extensions={"exchange": str(row.id), "receipt": row.receipt}))

@@ -10,6 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from gateway.sharing.exchange.models import ExchangeRow
+from gateway.wire.jws import unverified_claims
 
 OUTCOMES = ("disclosed", "refused", "failed", "abandoned", "open")
 
@@ -42,6 +43,10 @@ class ListedExchange:
     policy_digest: str
     request_digest: str
     receipt: str | None
+    provider_jwt_digest: str | None
+    """Of the provider's signed answer, as the receipt names it."""
+    log_entry: str | None
+    """The leaf hash (base64) of the log's entry about the outcome, as the receipt names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,8 @@ def _filtered(query: Select[Any], chosen: Filter) -> Select[Any]:
 
 
 def _listed(row: ExchangeRow) -> ListedExchange:
+    # Our own receipt from our own table: it is read, not trusted to prove anything here.
+    told = unverified_claims(row.receipt) if row.receipt is not None else {}
     return ListedExchange(
         id=row.id,
         at=row.opened_at,
@@ -103,4 +110,6 @@ def _listed(row: ExchangeRow) -> ListedExchange:
         policy_digest=row.policy_digest,
         request_digest=row.request_digest,
         receipt=row.receipt,
+        provider_jwt_digest=told.get("provider_jwt_digest"),
+        log_entry=told.get("log_entry"),
     )

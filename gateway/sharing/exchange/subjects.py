@@ -1,9 +1,10 @@
 """The person asked about: from the consumer's name for them to the provider's, with nothing shared between the two."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -16,13 +17,18 @@ from gateway.sharing.exchange.schemas import Subject, SubjectByMatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranslatedSubject:
-    """A person as the gateway, the consumer and the provider each know them."""
+    """A person as the gateway and the consumer know them."""
 
     reference: str
     """Ours: opaque, never leaves."""
     consumer_sub: str | None
-    for_provider: Mapping[str, Any]
-    known: bool
+    account: UUID | None
+    attributes: Mapping[str, str] | None = field(repr=False)
+
+    @property
+    def known(self) -> bool:
+        """Whether the gateway can name this person to a provider."""
+        return self.account is not None or self.attributes is not None
 
 
 class Translator:
@@ -32,33 +38,29 @@ class Translator:
         self._pairwise = pairwise
         self._references = references
 
-    def translate(
-        self, session: Session, subject: Subject, *, caller: Caller, provider: Client | None, at: datetime
-    ) -> TranslatedSubject:
-        """Translate the subject of a request. A `sub` that names nobody here gives a person who is not known."""
+    def translate(self, session: Session, subject: Subject, *, caller: Caller) -> TranslatedSubject:
+        """Find the subject of a request; reads only. A `sub` that names nobody here gives a person who is not known."""
         if isinstance(subject, SubjectByMatch):
             reference = self._references.reference_of_attributes(subject.attributes)
             return TranslatedSubject(
-                reference=reference,
-                consumer_sub=None,
-                for_provider={"match": dict(subject.attributes)},
-                known=True,
+                reference=reference, consumer_sub=None, account=None, attributes=dict(subject.attributes)
             )
-        account = self._pairwise.find_account(session, subject.sub, sector=caller.client.sector)
-        if account is None:
-            return TranslatedSubject(
-                reference=self._references.reference_of_attributes(
-                    {"sector": caller.client.sector, "sub": subject.sub}
-                ),
-                consumer_sub=subject.sub,
-                for_provider={},
-                known=False,
-            )
-        return TranslatedSubject(
-            reference=self._references.reference_of_account(account),
-            consumer_sub=subject.sub,
-            for_provider={"sub": self._pairwise.sub_for(session, account, sector=provider.sector, at=at)}
-            if provider
-            else {},
-            known=True,
+        sector = caller.client.sector
+        account = self._pairwise.find_account(session, subject.sub, sector=sector)
+        reference = (
+            self._references.reference_of_account(account)
+            if account is not None
+            else self._references.reference_of_attributes({"sector": sector, "sub": subject.sub})
         )
+        return TranslatedSubject(reference=reference, consumer_sub=subject.sub, account=account, attributes=None)
+
+    def for_provider(
+        self, session: Session, subject: TranslatedSubject, *, provider: Client, at: datetime
+    ) -> dict[str, Any]:
+        """Return what a provider is told of a known person: its own `sub`, made now if need be, or the attributes.
+
+        Needs a write transaction. Only for a question that may be asked: a refused one leaves no name behind.
+        """
+        if subject.account is None:
+            return {"match": dict(subject.attributes or {})}
+        return {"sub": self._pairwise.sub_for(session, subject.account, sector=provider.sector, at=at)}

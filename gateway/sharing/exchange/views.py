@@ -68,7 +68,7 @@ class ExchangeDoor:
         g.exchange_binding = "target"
         caller = self._authenticate(message)
         try:
-            asked, leaves_after = self._understand(message, caller)
+            asked = self._understand(message, caller, arrived=arrived)
         except GatewayError as error:
             self.broker.record_rejection(caller, error)
             raise
@@ -77,7 +77,7 @@ class ExchangeDoor:
             raise reply.error
         if reply.hides_the_reason:
             # Unknown, ambiguous and withheld people are told apart by nothing, the time included.
-            time.sleep(max(0.0, arrived + leaves_after - time.monotonic()))
+            time.sleep(max(0.0, asked.leaves_at - time.monotonic()))
         kind = "application/json" if reply.status < 400 else "application/problem+json"  # noqa: PLR2004 - HTTP's classes
         return Response(reply.body, reply.status, content_type=kind)
 
@@ -105,7 +105,7 @@ class ExchangeDoor:
             self.count_noise(request.remote_addr or "", error.code)
             raise
 
-    def _understand(self, head: HttpRequest, caller: Caller) -> tuple[Asked, float]:
+    def _understand(self, head: HttpRequest, caller: Caller, *, arrived: float) -> Asked:
         """Check the signature first: what was not proved to come from the client is not even parsed."""
         message = g.exchange_message = replace(head, body=_body_of_request())
         key_id, nonce = _check_signature(message, caller, now=self.clock.now())
@@ -118,7 +118,7 @@ class ExchangeDoor:
             problems = service.problems_in_match(body.subject.attributes)
             if problems:
                 raise RequestInvalid(extensions={"errors": {"subject": {"match": list(problems)}}})
-        asked = Asked(
+        return Asked(
             caller=caller,
             request=body,
             request_digest=digest_b64(message.body),
@@ -126,8 +126,8 @@ class ExchangeDoor:
             target=message.target_uri,
             key_id=key_id,
             nonce=nonce,
+            leaves_at=arrived + (service.answer_seconds if service else 0.0),
         )
-        return asked, service.answer_seconds if service else 0.0
 
 
 def blueprint(door: ExchangeDoor) -> Blueprint:
