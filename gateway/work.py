@@ -34,6 +34,8 @@ class Task:
     name: str
     every: float
     run: Callable[[], int]
+    also_at_the_end: bool = False
+    """Done once more when told to stop: what others left for it must not wait for the next start."""
 
 
 def tasks(gateway: Gateway) -> tuple[Task, ...]:
@@ -57,7 +59,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         return done
 
     return (
-        Task(name="sequence", every=gateway.settings.sequencer_interval, run=sequencer.run_once),
+        Task(name="sequence", every=gateway.settings.sequencer_interval, run=sequencer.run_once, also_at_the_end=True),
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
         Task(name="count noise", every=10.0, run=noise),
         Task(name="purge", every=15.0, run=purge),
@@ -76,10 +78,13 @@ def run_forever(todo: Sequence[Task], stop: threading.Event) -> None:
             pause = task.every * 2 ** min(failures[task.name], 6)
             due[task.name] = time.monotonic() + min(pause, max(task.every, LONGEST_PAUSE))
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
+    for task in todo:
+        if task.also_at_the_end:
+            _done(task)
 
 
 def run_until_signalled(gateway: Gateway) -> None:
-    """Work until SIGTERM or SIGINT; the task at hand is finished first."""
+    """Work until SIGTERM or SIGINT; the task at hand is finished, and what was recorded by then is published."""
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

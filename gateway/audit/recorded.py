@@ -62,7 +62,7 @@ def entry_index(session: Session, reference: str) -> int | None:
 
 def oldest_unpublished(session: Session) -> datetime | None:
     """Return when the oldest event without a published checkpoint happened, or None: what the merge delay is about."""
-    # In this order: on PostgreSQL each statement sees what is committed by then, and an event that is given its index in
+    # In this order: on PostgreSQL each statement sees what is committed by then, and an event that gets its index in
     # between must be met by the second question.
     waiting = select(EventRow.occurred_at).where(EventRow.leaf_index.is_(None)).order_by(EventRow.id).limit(1)
     found = [session.scalar(waiting)]

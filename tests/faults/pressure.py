@@ -163,7 +163,9 @@ def assert_accounted_for(
 
 def below(world: World) -> list[Child]:
     """Every process of the gateway's, below `gateway serve`."""
-    return Running(process=world.processes["gateway"], log=world.layout.world_dir / "logs" / "gateway.log").descendants()
+    return Running(
+        process=world.processes["gateway"], log=world.layout.world_dir / "logs" / "gateway.log"
+    ).descendants()
 
 
 def web_workers(world: World) -> list[int]:

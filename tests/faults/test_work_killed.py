@@ -5,8 +5,8 @@ import time
 import pytest
 
 from tests.faults.pressure import (
-    assert_accounted_for,
     asking_all_the_while,
+    assert_accounted_for,
     wait_until,
     wait_until_none_is_open,
     work_process,
