@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import find_member
@@ -157,8 +157,12 @@ def versions_of(session: Session, reference: str) -> tuple[Agreement, ...]:
 
 def locked_row(session: Session, reference: str, version: int, *, for_change: bool = True) -> AgreementRow:
     """Return the row, locked and freshly read; for this room only. Raises `AgreementNotFound`."""
-    lock: dict[str, bool] = {"read": not for_change}
-    row = session.get(AgreementRow, (reference, version), with_for_update=lock, populate_existing=True)
+    if session.get_bind().dialect.name == "postgresql":
+        # An advisory lock queues fairly. With a lock on the row, those who keep an agreement could overlap for ever
+        # and a suspension would never get its turn.
+        lock = func.pg_advisory_xact_lock if for_change else func.pg_advisory_xact_lock_shared
+        session.execute(select(lock(func.hashtextextended(f"agreement {reference}.{version}", 0))))
+    row = session.get(AgreementRow, (reference, version), with_for_update=for_change, populate_existing=True)
     if row is None:
         raise AgreementNotFound(f"There is no agreement {reference}.{version}")
     return row

@@ -10,7 +10,7 @@ from sqlalchemy import event, insert, select, update
 from sqlalchemy.orm import Session
 
 from gateway.audit.recorded import find_events
-from gateway.db import Database
+from gateway.db import Database, DatabaseUnavailable
 from gateway.policy.decision import DecisionInputs, Deny, Permit
 from gateway.policy.engine import PolicyEngine, _entities
 from gateway.sharing.agreements.agreements import Agreement, agreement_for, facts, list_agreements, lock_agreement
@@ -454,10 +454,15 @@ def test_a_suspension_waits_for_a_decision_being_committed_and_no_longer(databas
 def test_a_lock_reads_what_is_committed_now_not_what_the_session_saw_before(
     database: Database, members: Members
 ) -> None:
-    if database.is_sqlite:
-        pytest.skip("on SQLite nobody else can write while a write transaction is open")
     with database.write() as session:
         members.import_(session, shipped_document())
+    if database.is_sqlite:
+        # Nobody else can write while a write transaction is open: what was seen cannot have changed.
+        hurried = Database(database.url.render_as_string(hide_password=False), timeout=0.1)
+        with database.write(), pytest.raises(DatabaseUnavailable), hurried.write():
+            pass
+        hurried.close()
+        return
     with database.write() as session:
         seen = session.get_one(AgreementRow, ("DSA-003", 1))
         assert seen.status == "active"
