@@ -165,9 +165,9 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         audit=gateway.audit,
         people=gateway.people,
         clock=gateway.clock,
+        registers=gateway.policy.registers,
         log_dir=settings.log_dir,
         log_key=gateway.log_key,
-        issuer=settings.issuer,
     )
     exchange = ExchangeDoor(
         broker=gateway.broker,

@@ -5,7 +5,6 @@ a container platform) decides what happens then.
 """
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from types import FrameType
 
 import structlog
 
+from gateway.children import end_child, start_child
 from gateway.settings import Settings
 
 log = structlog.get_logger("gateway.serve")
@@ -65,30 +65,18 @@ class _Supervisor:
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        # Their own process groups: a Ctrl-C at the terminal reaches us alone, and we stop them in order.
-        web = subprocess.Popen(self._web_arguments, start_new_session=True)
-        work = subprocess.Popen(self._work_arguments, start_new_session=True)
+        web = start_child(self._web_arguments)
+        work = start_child(self._work_arguments)
         while not self._stopping and web.poll() is None:
             if work.poll() is not None:
                 log.error("work ended and is started again", status=work.returncode)
                 time.sleep(RESTART_PAUSE)
-                work = subprocess.Popen(self._work_arguments, start_new_session=True)
+                work = start_child(self._work_arguments)
             time.sleep(LOOK_EVERY)
         # The web first: what its last requests recorded is still sequenced.
-        status = _end(web)
-        _end(work)
-        return 0 if self._stopping else status or 1
+        end_child(web, within_seconds=STOP_SECONDS)
+        end_child(work, within_seconds=STOP_SECONDS)
+        return 0 if self._stopping else web.returncode or 1
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
-
-
-def _end(process: subprocess.Popen[bytes]) -> int:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    return process.returncode

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyotp
 import requests
@@ -88,7 +89,7 @@ class Walk:
         browser.open(f"{self.layout.portal}/sign-in")
         self._sign_in(browser, "officer")
         _require(browser.address.startswith(self.layout.portal), "the browser did not come back to the portal")
-        _require("benefits-officer" in browser.text and "AAL2" in browser.text, "the portal does not know the officer")
+        _require("Benefits officer" in browser.text and "AAL2" in browser.text, "the portal does not know the officer")
         return (
             "ok  sign-in: the officer signed in at the gateway (password, code) and came back as benefits-officer, AAL2"
         )
@@ -167,7 +168,8 @@ class Walk:
     def _latest(self, browser: Browser, outcome: str) -> str:
         """Return the newest exchange with this outcome, from the links of the auditor's list."""
         browser.open(f"{self.layout.gateway}{EXCHANGES}?outcome={outcome}")
-        return next(link.rpartition("/")[2] for link in browser.links if link.startswith(f"{EXCHANGES}/"))
+        link = next(link for link in browser.links if link.startswith(f"{EXCHANGES}/"))
+        return urlsplit(link).path.rpartition("/")[2]
 
     def _download_proof(self, browser: Browser, exchange: str) -> Path:
         deadline = time.monotonic() + PUBLISHED_WITHIN

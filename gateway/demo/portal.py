@@ -4,7 +4,6 @@ Tokens stay on the server; the browser holds only the name of its session. The p
 is session store enough.
 """
 
-import hmac
 import secrets
 import threading
 from collections.abc import Callable
@@ -13,11 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import requests
 import structlog
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.flask_client import OAuth
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
-from flask import Blueprint, Flask, abort, g, redirect, render_template, request, session
+from flask import Blueprint, Flask, g, redirect, render_template, request, session
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -109,13 +110,14 @@ class Portal:
     def callback(self) -> AnyResponse | tuple[str, int]:
         """Take the code, redeem it, and begin a session of our own."""
         # RFC 9207 §2.4: an answer from another issuer is not for this client.
-        if not hmac.compare_digest(request.args.get("iss", ""), self.issuer):
-            abort(400)
+        if request.args.get("iss") != self.issuer:
+            log.warning("sign-in failed", error="another issuer")
+            return _not_signed_in()
         try:
             token = self.oauth.gateway.authorize_access_token()
-        except OAuthError as error:
-            log.warning("sign-in failed", error=error.error)
-            return _message("You have not been signed in", "Go back to the start and try again.", status=400)
+        except (OAuthError, JoseError) as error:
+            log.warning("sign-in failed", error=type(error).__name__)
+            return _not_signed_in()
         claims = token["userinfo"]
         officer = SignedInOfficer(
             name=str(claims.get("name") or claims["sub"]),
@@ -173,8 +175,6 @@ def _answered(answer: Answer | Refusal, *, case_reference: str, frame: dict[str,
         "fields": [(LABELS.get(name, name), _words(value)) for name, value in answer.fields.items()],
         "checks": answer.verified,
         "case_reference": case_reference,
-        "service": answer.receipt.service,
-        "purpose": answer.receipt.purpose,
     }
     return render_template("demo/portal_answer.html", answer=shown, receipt=receipt, ask_url="/ask", **frame)
 
@@ -184,6 +184,8 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "exchange": receipt.exchange,
         "issued_at": parse_rfc3339(receipt.issued_at),
         "outcome": receipt.outcome,
+        "service": receipt.service,
+        "purpose": receipt.purpose,
         "agreement": receipt.agreement,
         "agreement_version": receipt.agreement_version,
         "fields_disclosed": receipt.fields_disclosed,
@@ -236,12 +238,22 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
     app.register_blueprint(pages)
     app.register_blueprint(health.blueprint({}))
     app.register_error_handler(NotAnswered, _not_answered)
+    app.register_error_handler(requests.RequestException, _gateway_unreachable)
     return app
 
 
 def _not_answered(error: GatewayError) -> tuple[str, int]:
     log.warning("not answered", code=error.code)
     return _message("The department did not answer", error.public, "Try again in a few minutes.", status=502)
+
+
+def _not_signed_in() -> tuple[str, int]:
+    return _message("You have not been signed in", "Go back to the start and try again.", status=400)
+
+
+def _gateway_unreachable(error: Exception) -> tuple[str, int]:
+    log.warning("the gateway cannot be reached", error=type(error).__name__)
+    return _message("The gateway cannot be reached", "Nothing was asked. Try again in a few minutes.", status=503)
 
 
 def _message(title: str, *paragraphs: str, status: int) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Start the demonstration's processes, walk the journey, stay up until told to stop."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -8,13 +9,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pyotp
 import requests
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
+from gateway.children import end_child, start_child
 from gateway.clock import SystemClock
 from gateway.demo.layout import PORTAL_CLIENT, PROVIDER_CLIENT, Layout
 from gateway.demo.world import DemoAccount
@@ -86,46 +89,73 @@ def running(layout: Layout, settings: Settings | None = None) -> Iterator[Mappin
         yield started
 
 
+def end_on_signals() -> None:
+    """Let SIGTERM, and SIGINT even where a shell made us ignore it, end the demonstration as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        # Once is enough: a second signal must not cut short the orderly end that the first one began.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 def stay(layout: Layout, accounts: Mapping[str, DemoAccount]) -> None:
     """Say what to try, and show fresh security codes until Ctrl-C."""
-    console = Console()
+    # Lines are short enough for any terminal, and never cut: passwords and codes are there to be copied.
+    console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"""
 The demonstration is running. All people are invented.
 
-  Council portal    {layout.portal}   sign in as the officer, then ask about a person
-  Gateway           {layout.gateway}   sign in as the auditor, then look at the exchanges
-  Log               {layout.gateway}/log/checkpoint
+  {layout.portal}
+      the council's portal: sign in as the officer, then ask about a person
+  {layout.gateway}
+      the gateway: sign in as the auditor, then look at the exchanges
+      (in another browser or a private window: one browser, one person)
+  {layout.gateway}/log/checkpoint
+      the log, for everybody
 
-Try: family name Testcase, date of birth 1 1 1988, National Insurance number QQ 12 34 56 C.
-Ask for the award amount to see a refusal; ask about a person who does not exist, or about
-Demo, 1 1 1985, QQ 12 34 59 D (withheld), and find no difference between the two.
+What to try in the portal
+  Testcase, 1 1 1988, QQ 12 34 56 C   has a record; ask for the award amount too
+                                      to see a refusal
+  Demo, 1 1 1985, QQ 12 34 59 D       is withheld, and cannot be told from
+  Nobody, 1 1 1990, QQ 99 99 99 C     who does not exist
 
-Ctrl-C stops everything.
-""",
-        highlight=False,
+Who can sign in
+{_accounts_text(accounts)}
+Each security code works once. Ctrl-C stops everything.
+"""
     )
     try:
         if not console.is_terminal:
-            console.print(_accounts_table(accounts))
+            console.print(_codes_text(accounts))
             while True:
                 time.sleep(3600)
-        with Live(_accounts_table(accounts), console=console, refresh_per_second=2) as live:
+        with Live(_codes_text(accounts), console=console, refresh_per_second=2) as live:
             while True:
                 time.sleep(0.5)
-                live.update(_accounts_table(accounts))
+                live.update(_codes_text(accounts))
     except KeyboardInterrupt:
         console.print("stopping")
 
 
-def _accounts_table(accounts: Mapping[str, DemoAccount]) -> Table:
+def _accounts_text(accounts: Mapping[str, DemoAccount]) -> str:
+    return "".join(
+        f"  {key:9}email     {account.email}\n"
+        f"  {'':9}password  {account.password}\n"
+        f"  {'':9}secret    {account.code_secret}  (for an authenticator app)\n"
+        for key, account in accounts.items()
+    )
+
+
+def _codes_text(accounts: Mapping[str, DemoAccount]) -> Text:
     now = SystemClock().now()
     left = CODE_SECONDS - int(now.timestamp()) % CODE_SECONDS
-    table = Table("who", "email", "password", f"code now ({left:2d} s left)", "secret for an authenticator app")
-    for key, account in accounts.items():
-        code = pyotp.TOTP(account.code_secret).at(now)
-        table.add_row(key, account.email, account.password, code, account.code_secret)
-    return table
+    codes = "   ".join(f"{key} {pyotp.TOTP(account.code_secret).at(now)}" for key, account in accounts.items())
+    return Text(f"Security codes   {codes}   (new ones in {left} s)", no_wrap=True)
 
 
 def gunicorn(application: str, port: int, layout: Layout) -> list[str]:
@@ -151,18 +181,12 @@ def _process(
     name: str, command: list[str], environment: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as output:
-        # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
-        process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output, start_new_session=True)
+        process = start_child(command, environment=environment, output=output)
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            Console(stderr=True).print(f"{name} did not stop by itself and is ended")
-            process.kill()
-            process.wait()
+        if not end_child(process, within_seconds=STOP_SECONDS):
+            Console(stderr=True).print(f"{name} did not stop by itself and was ended")
 
 
 def _wait_until_ready(
@@ -182,5 +206,9 @@ def _wait_until_ready(
 
 
 def forget_world(layout: Layout) -> None:
-    """Remove what earlier demonstrations left."""
-    shutil.rmtree(layout.state_dir, ignore_errors=True)
+    """Remove what earlier demonstrations left; raises `DemoCannotStart` for a folder that holds something else."""
+    state = layout.state_dir
+    if state.exists() and any(state.iterdir()) and not layout.people_file.exists():
+        message = f"{state} holds no demonstration: remove it yourself if it may go, or choose another --state."
+        raise DemoCannotStart(message)
+    shutil.rmtree(state, ignore_errors=True)

@@ -3,24 +3,27 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from flask import Blueprint, Response, g, render_template, request
+from flask import Blueprint, Response, g, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.audit.append import AuditLog, Event
 from gateway.audit.errors import NotYetPublished
 from gateway.audit.prove import prove
-from gateway.audit.recorded import find_events
 from gateway.clock import Clock
 from gateway.db import Database
-from gateway.directory.members import list_clients, list_members
-from gateway.identity.accounts import find_account
+from gateway.identity.errors import SignInRequired
 from gateway.identity.guards import signed_in_officer
 from gateway.identity.people import People
 from gateway.identity.sessions import SignedIn
-from gateway.identity.views import signed_in_context
+from gateway.identity.views import sign_in_address, signed_in_context
+from gateway.pages.errors import FilterUnknown, PageUnknown
+from gateway.pages.exchanges import listed_in_words, load_names, whole_in_words
+from gateway.policy.registers import Registers
 from gateway.sharing.exchange.errors import ExchangeNotFound
 from gateway.sharing.exchange.listing import (
     OUTCOMES,
@@ -30,16 +33,13 @@ from gateway.sharing.exchange.listing import (
     find_exchange,
     list_exchanges,
 )
-from gateway.wire.encoding import b64_encode
+from gateway.web.problems import problem_response, wants_page
 from gateway.wire.notes import VerifierKey
 
 AUDITOR = "auditor"
 PAGE_SIZE = 25
-LAST_PAGE = 10_000
-PSEUDONYM_LENGTH = 12
+HOME = "/"
 EXCHANGES = "/auditor/exchanges"
-
-Now = Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +50,23 @@ class PageTools:
     audit: AuditLog
     people: People
     clock: Clock
-    log_dir: Any
+    registers: Registers
+    log_dir: Path
     log_key: VerifierKey
-    issuer: str
 
 
 def home_blueprint(tools: PageTools) -> Blueprint:
     """Serve the start page."""
     pages = Blueprint("home", __name__, template_folder="templates")
 
-    @pages.get("/")
+    @pages.get(HOME)
     def home() -> str:
         signed_in = tools.people.sign_in.signed_in(request.cookies.get(tools.people.cookie.name), now=tools.clock.now())
         audits = signed_in is not None and AUDITOR in signed_in.account.roles
         return render_template(
             "pages/home.html",
-            sign_in_url="/sign-in",
+            sign_in_url=sign_in_address(HOME),
+            account_url="/account" if signed_in is not None else None,
             exchanges_url=EXCHANGES if audits else None,
             checkpoint_url="/log/checkpoint",
             log_key_url="/.well-known/gateway-configuration",
@@ -99,47 +100,41 @@ def auditor_blueprint(tools: PageTools) -> Blueprint:
     pages.add_url_rule("/<uuid:exchange>", "exchange", partial(_exchange, tools))
     pages.add_url_rule("/<uuid:exchange>/proof.json", "proof", partial(_proof, tools))
     pages.add_url_rule("/<uuid:exchange>/receipt.jwt", "receipt", partial(_receipt, tools))
+    pages.register_error_handler(SignInRequired, _to_sign_in)
     return pages
 
 
+def _to_sign_in(error: SignInRequired) -> AnyResponse:
+    """Let a person sign in and come back to this very page; tell a program that it may not."""
+    if not wants_page():
+        return problem_response(error)
+    return redirect(sign_in_address(request.full_path.removesuffix("?")), 303)
+
+
 def _exchanges(tools: PageTools) -> str:
-    chosen = Filter(outcome=_one_of(OUTCOMES, "outcome"), consumer=request.args.get("consumer") or None)
-    number = min(max(1, request.args.get("page", 1, type=int)), LAST_PAGE)
     with tools.database.read() as session:
+        names = load_names(session, tools.registers)
+        chosen = Filter(outcome=_chosen("outcome", OUTCOMES), consumer=_chosen("consumer", names.members))
         total = count_exchanges(session, chosen)
+        number = _page_number(pages=max(1, -(-total // PAGE_SIZE)))
         found = list_exchanges(session, chosen, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
-        members = {member.code: member.name for member in list_members(session)}
-        clients = {client.client_id: client.name for client in list_clients(session)}
-        officers = {item.officer: _officer_name(session, item.officer) for item in found}
-    _record_look(tools, "oversight.exchanges.viewed", {"count": len(found), "search": _search(chosen, number)})
+        rows = [
+            listed_in_words(session, item, names) | {"href": _exchange_href(item.id, chosen, number)} for item in found
+        ]
+    _record_look(tools, "oversight.exchanges.viewed", {"count": len(found), "search": _query(chosen, number)})
     return render_template(
         "pages/auditor_exchanges.html",
-        exchanges=[
-            {
-                "reference": str(item.id),
-                "href": f"{EXCHANGES}/{item.id}",
-                "at": item.at,
-                "member": members.get(item.consumer, item.consumer),
-                "client": clients.get(item.client, item.client),
-                "officer": officers[item.officer],
-                "subject_reference": item.subject[:PSEUDONYM_LENGTH],
-                "service": item.service,
-                "purpose": item.purpose,
-                "decision": item.decision if item.outcome != "open" else None,
-                "outcome": item.outcome,
-                "rules": item.rules,
-            }
-            for item in found
-        ],
+        exchanges=rows,
         filters={
             "outcome": chosen.outcome or "",
             "consumer": chosen.consumer or "",
             "outcomes": [(outcome, outcome.capitalize()) for outcome in OUTCOMES],
-            "consumers": sorted(members.items(), key=lambda member: member[1]),
+            "consumers": sorted(names.members.items(), key=lambda member: member[1]),
         },
         total=total,
-        newer_href=_page_href(chosen, number - 1) if number > 1 else None,
-        older_href=_page_href(chosen, number + 1) if number * PAGE_SIZE < total else None,
+        all_href=EXCHANGES,
+        newer_href=_list_href(chosen, number - 1) if number > 1 else None,
+        older_href=_list_href(chosen, number + 1) if number * PAGE_SIZE < total else None,
         **_frame(),
     )
 
@@ -147,30 +142,15 @@ def _exchanges(tools: PageTools) -> str:
 def _exchange(tools: PageTools, exchange: UUID) -> str:
     with tools.database.read() as session:
         item = _found(find_exchange(session, exchange))
-        members = {member.code: member.name for member in list_members(session)}
-        officer = _officer_name(session, item.officer)
-        outcome = next(
-            (event for event in find_events(session, reference=str(exchange)) if event.outcome == item.outcome), None
-        )
+        names = load_names(session, tools.registers)
+        shown = whole_in_words(session, item, names)
+        back = Filter(outcome=_chosen("outcome", OUTCOMES), consumer=_chosen("consumer", names.members))
     _record_look(tools, "oversight.exchanges.viewed", {"exchange": str(exchange), "count": 1})
-    numbered = outcome is not None and outcome.leaf_index is not None
-    shown: dict[str, Any] = {name: getattr(item, name) for name in ListedExchange.__dataclass_fields__}
-    shown |= {
-        "reference": str(item.id),
-        "member": members.get(item.consumer, item.consumer),
-        "provider": members.get(item.provider or "", item.provider),
-        "officer": officer,
-        "subject_reference": item.subject[:PSEUDONYM_LENGTH],
-        "decision": item.decision if item.outcome != "open" else None,
-        "provider_jwt_digest": None,
-        "log_entry": b64_encode(outcome.leaf_hash) if outcome else None,
-        "leaf_index": outcome.leaf_index if outcome else None,
-    }
     return render_template(
         "pages/auditor_exchange.html",
         exchange=shown,
-        back_href=EXCHANGES,
-        proof_href=f"{EXCHANGES}/{exchange}/proof.json" if numbered else None,
+        back_href=_list_href(back, _whole_number("page")),
+        proof_href=f"{EXCHANGES}/{exchange}/proof.json" if shown["leaf_index"] is not None else None,
         receipt_href=f"{EXCHANGES}/{exchange}/receipt.jwt" if item.receipt else None,
         **_frame(),
     )
@@ -213,23 +193,22 @@ def _download(content: bytes, name: str, content_type: str) -> Response:
     return response
 
 
-def _officer_name(session: Any, account_id: UUID | None) -> str | None:
-    if account_id is None:
-        return None
-    account = find_account(session, account_id)
-    return account.email if account is not None else str(account_id)
-
-
 def _record_look(tools: PageTools, name: str, details: Mapping[str, Any]) -> None:
     """Account for what an auditor is about to see: reading the log's details is itself an event."""
     signed_in: SignedIn = g.signed_in
     account = signed_in.account
+    looker = {
+        "account": str(account.account_id),
+        "member": account.member_code,
+        "roles": list(account.roles),
+        "session": str(signed_in.session_id),
+    }
     with tools.database.write() as session:
         event = Event(
             name=name,
             outcome="done",
             members=(account.member_code,) if account.member_code else (),
-            details={"account": str(account.account_id), "roles": list(account.roles), **details},
+            details={**looker, **details},
             subject=tools.people.references.reference_of_account(account.account_id),
         )
         tools.audit.append(session, event, at=tools.clock.now())
@@ -242,15 +221,42 @@ def _frame() -> dict[str, Any]:
     }
 
 
-def _search(chosen: Filter, number: int) -> dict[str, Any]:
+def _chosen(name: str, choices: Mapping[str, str] | tuple[str, ...]) -> str | None:
+    """Return the chosen filter, None for all; a choice that the page does not offer is refused, not overlooked."""
+    value = request.args.get(name) or None
+    if value is not None and value not in choices:
+        raise FilterUnknown
+    return value
+
+
+def _page_number(*, pages: int) -> int:
+    number = _whole_number("page")
+    if number > pages:
+        raise PageUnknown
+    return number
+
+
+def _whole_number(name: str) -> int:
+    value = request.args.get(name) or "1"
+    # Longer numbers name no page, and int() accepts signs, spaces and other scripts' digits that nobody meant.
+    if not (value.isascii() and value.isdecimal() and len(value) < 10) or int(value) == 0:  # noqa: PLR2004 - digits
+        raise PageUnknown
+    return int(value)
+
+
+def _query(chosen: Filter, number: int) -> dict[str, Any]:
     return {"outcome": chosen.outcome, "consumer": chosen.consumer, "page": number}
 
 
-def _page_href(chosen: Filter, number: int) -> str:
-    query = {"outcome": chosen.outcome, "consumer": chosen.consumer, "page": str(number)}
-    return f"{EXCHANGES}?{urlencode({name: value for name, value in query.items() if value})}"
+def _list_href(chosen: Filter, number: int) -> str:
+    return _with_query(EXCHANGES, chosen, number)
 
 
-def _one_of(choices: tuple[str, ...], name: str) -> str | None:
-    value = request.args.get(name)
-    return value if value in choices else None
+def _exchange_href(exchange: UUID, chosen: Filter, number: int) -> str:
+    # The way back to the list as it was filtered travels in the address: the pages keep no state of their own.
+    return _with_query(f"{EXCHANGES}/{exchange}", chosen, number)
+
+
+def _with_query(path: str, chosen: Filter, number: int) -> str:
+    query = {name: value for name, value in _query(chosen, number).items() if value and (name, value) != ("page", 1)}
+    return f"{path}?{urlencode(query)}" if query else path

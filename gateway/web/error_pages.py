@@ -46,11 +46,18 @@ SIGN_IN_NEEDED = ErrorPage(
 )
 NOT_ALLOWED = ErrorPage(
     title="You do not have permission to see this page",
-    paragraphs=("You are signed in, but your role does not include this page.",),
+    paragraphs=(
+        "You are signed in, but your role does not include this page, or you did not give a security code.",
+        "To sign in as somebody else, sign out first.",
+    ),
 )
 CANNOT_ACCEPT = ErrorPage(
     title="We cannot accept what was sent",
     paragraphs=("Go back, check your answers and try again. Nothing was changed.",),
+)
+NOT_NOW = ErrorPage(
+    title="This cannot be done now",
+    paragraphs=("Something else has to happen first. Wait a few seconds, then try again. Nothing was changed.",),
 )
 PAGE_EXPIRED = ErrorPage(
     title="This page has expired",

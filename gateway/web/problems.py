@@ -34,6 +34,7 @@ PAGES = {
     403: error_pages.NOT_ALLOWED,
     404: error_pages.PAGE_NOT_FOUND,
     405: error_pages.CANNOT_ACCEPT,
+    409: error_pages.NOT_NOW,
     413: error_pages.CANNOT_ACCEPT,
     415: error_pages.CANNOT_ACCEPT,
     422: error_pages.CANNOT_ACCEPT,
@@ -84,12 +85,12 @@ def install_problems(app: Flask) -> None:
             detail=error.detail,
             request_id=g.get("request_id"),
         )
-        return _page(status, error) if _wants_page() else problem_response(error)
+        return _page(status, error) if wants_page() else problem_response(error)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
-        if _wants_page():
+        if wants_page():
             response = _page(status, None)
         else:
             members = {
@@ -115,10 +116,14 @@ def _page(status: int, error: GatewayError | None) -> Response:
     page: ErrorPage = PAGES.get(status, error_pages.SERVICE_PROBLEM)
     detail = error.public if error is not None and status < 500 and error.public != error.title else None  # noqa: PLR2004 - server errors explain nothing
     html = render_error_page(page, detail=detail, reference=g.get("request_id"))
-    return Response(html, status, content_type="text/html; charset=utf-8")
+    response = Response(html, status, content_type="text/html; charset=utf-8")
+    if error is not None and error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
-def _wants_page() -> bool:
+def wants_page() -> bool:
+    """Tell whether a person's browser is asking, rather than a program."""
     accept = request.accept_mimetypes
     return accept.best_match(["application/problem+json", "application/json", "text/html"]) == "text/html"
 

@@ -53,7 +53,7 @@ def exchange_row(**changes: object) -> SimpleNamespace:
         "at": NOW,
         "member": "Blackburn with Darwen Borough Council",
         "client": "Free school meals portal",
-        "officer": "officer-3f9a1c",
+        "officer": "Olive Testcase",
         "subject_reference": "person-7be2d04c91",
         "service": "Free school meals check",
         "purpose": "Deciding a free school meals application",
@@ -67,6 +67,9 @@ def exchange_row(**changes: object) -> SimpleNamespace:
 def whole_exchange(**changes: object) -> SimpleNamespace:
     more: dict[str, object] = {
         "completed_at": NOW,
+        "officer_email": "olive.testcase@blackburn.example",
+        "officer_roles": ("benefits-officer",),
+        "service_id": "dwp/free-school-meals/v1",
         "acr": "AAL2",
         "case_reference": "FSM/2026/00017",
         "provider": "Department for Work and Pensions",
@@ -102,6 +105,8 @@ RECEIPT = SimpleNamespace(
     exchange=EXCHANGE,
     issued_at=NOW,
     outcome="disclosed",
+    service="dwp/free-school-meals/v1",
+    purpose="free-school-meals",
     agreement="DSA-003",
     agreement_version=2,
     fields_disclosed=("eligible", "tier"),
@@ -163,6 +168,7 @@ GATEWAY_PAGES = (
             "exchanges": ROWS,
             "filters": FILTERS,
             "total": 1312,
+            "all_href": "/",
             "newer_href": "?before=1",
             "older_href": "?after=9",
         },
@@ -172,7 +178,14 @@ GATEWAY_PAGES = (
     SamplePage(
         path="/auditor/no-exchanges",
         template="pages/auditor_exchanges.html",
-        context={"exchanges": (), "filters": FILTERS, "total": 0, "newer_href": None, "older_href": None},
+        context={
+            "exchanges": (),
+            "filters": FILTERS,
+            "total": 0,
+            "all_href": "/",
+            "newer_href": None,
+            "older_href": None,
+        },
         signed_in_as=AUDITOR,
         current="Exchanges",
     ),
@@ -258,8 +271,6 @@ PORTAL_PAGES = (
         context={
             "answer": SimpleNamespace(
                 case_reference="FSM/2026/00017",
-                service="Free school meals check",
-                purpose="Deciding a free school meals application",
                 fields=[("Free school meals can be given", "Yes"), ("Tier", "targeted")],
                 checks=CHECKS,
             ),
