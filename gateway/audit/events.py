@@ -171,6 +171,12 @@ _TYPES = (
         outcomes=(DONE,),
     ),
     EventType(
+        name="identity.account.reinstated",
+        description="A suspended account may sign in again.",
+        fields=("account", "account_kind", "member", "by"),
+        outcomes=(DONE,),
+    ),
+    EventType(
         name="oidc.tokens.issued",
         description="A client received tokens for a code or in its own name.",
         fields=_TOKENS,

@@ -18,9 +18,10 @@ from gateway.demo.department import record_people
 from gateway.demo.layout import BLACKBURN, DWP, OVERSIGHT, PORTAL_CLIENT, PROVIDER_CLIENT, SERVICE, Layout
 from gateway.demo.people import CITIZEN_EMAIL, OFFICERS, PEOPLE
 from gateway.directory.members import Client, ClientKind, Member, record_client, record_member
-from gateway.identity.accounts import AccountKind, NewAccount, find_account_by_email, record_account
+from gateway.identity.accounts import AccountKind, NewAccount, find_account_by_email
 from gateway.identity.passwords import generate_password
 from gateway.identity.people import People
+from gateway.identity.registration import register_account
 from gateway.identity.security_codes import generate_code_secret
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreement_files import load_agreements
@@ -153,7 +154,7 @@ def _write_account(tools: WorldTools, key: str, account: DemoAccount, *, at: dat
             roles=officer.roles if officer else (),
             email_verified=True,
         )
-        record_account(session, new, passwords=tools.people.passwords, sealing=tools.people.sealing, at=at)
+        register_account(session, new, people=tools.people, audit=tools.audit, by="demonstration", at=at)
 
 
 def _accounts(layout: Layout) -> dict[str, DemoAccount]:

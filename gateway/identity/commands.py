@@ -18,13 +18,11 @@ from gateway.identity.accounts import (
     NewAccount,
     find_account_by_email,
     list_accounts,
-    record_account,
-    reinstate_account,
-    suspend_account,
 )
 from gateway.identity.errors import AccountUnknown
 from gateway.identity.passwords import generate_password
 from gateway.identity.people import People
+from gateway.identity.registration import register_account, reinstate, suspend
 from gateway.identity.security_codes import generate_code_secret, provisioning_uri
 
 BY = "command line"
@@ -109,17 +107,16 @@ class _Commands:
         now = context.clock.now()
         with _told(), context.database.write() as session:
             account = _account(session, AccountKind(kind), email)
-            suspend_account(session, account.account_id, at=now)
-            event = context.people.events.account_suspended(account, by=BY, reason=reason)
-            context.audit.append(session, event, at=now)
+            suspend(session, account, people=context.people, audit=context.audit, by=BY, reason=reason, at=now)
         click.echo(f"Suspended {account.email}.")
 
     def reinstate(self, email: str, kind: str) -> None:
         """Let a suspended person sign in again."""
         context = self._open()
+        now = context.clock.now()
         with _told(), context.database.write() as session:
             account = _account(session, AccountKind(kind), email)
-            reinstate_account(session, account.account_id, at=context.clock.now())
+            reinstate(session, account, people=context.people, audit=context.audit, by=BY, at=now)
         click.echo(f"Reinstated {account.email}.")
 
     def list(self) -> None:
@@ -136,10 +133,8 @@ class _Commands:
     def _add(self, new: NewAccount) -> None:
         context = self._open()
         now = context.clock.now()
-        people = context.people
         with _told(), context.database.write() as session:
-            account = record_account(session, new, passwords=people.passwords, sealing=people.sealing, at=now)
-            context.audit.append(session, people.events.account_registered(account, by=BY), at=now)
+            account = register_account(session, new, people=context.people, audit=context.audit, by=BY, at=now)
         click.echo(f"Account:  {account.email} ({account.kind})\nPassword: {new.password}")
         if new.code_secret is not None:
             uri = provisioning_uri(new.code_secret, account=account, issuer_name=context.issuer)

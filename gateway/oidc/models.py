@@ -39,7 +39,7 @@ class AuthorizationRow(Base):
 
 
 class AccessTokenRow(Base):
-    """An access token that was issued, so that it can be taken back; one without a row is refused."""
+    """An access token that was issued; one without a row is refused, so deleting the row takes the token back."""
 
     __tablename__ = "access_tokens"
 
@@ -49,7 +49,6 @@ class AccessTokenRow(Base):
         ForeignKey("authorizations.authorization_id", ondelete="CASCADE"), index=True
     )
     client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
-    revoked_at: Mapped[datetime | None] = mapped_column(Instant)
     expires_at: Mapped[expiry]
 
 

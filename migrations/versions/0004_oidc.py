@@ -41,7 +41,6 @@ def upgrade() -> None:
         sa.Column("token_hash", sa.LargeBinary(32), primary_key=True),
         sa.Column("authorization_id", sa.Uuid(), sa.ForeignKey(family, ondelete="CASCADE"), nullable=True, index=True),
         sa.Column("client_id", sa.String(200), sa.ForeignKey("clients.client_id"), nullable=False),
-        sa.Column("revoked_at", moment, nullable=True),
         sa.Column("expires_at", moment, nullable=False, index=True),
     )
     op.create_table(

@@ -147,4 +147,5 @@ def test_operators_make_suspend_and_list_accounts(world: OidcWorld) -> None:
     run("reinstate", email, "--kind", "officer")
     assert "no such account" in run("suspend", "no@body.example", "--kind", "officer", "--reason", "x", status=1)
     assert [event["reason"] for event in world.events("identity.account.suspended")] == ["left"]
+    assert len(world.events("identity.account.reinstated")) == 1
     assert len(world.events("identity.account.registered")) == 2

@@ -1,6 +1,7 @@
 """Which passwords may be chosen, and how they are kept."""
 
 import pytest
+from argon2 import PasswordHasher
 
 from gateway.identity.errors import PasswordRefused
 from gateway.identity.passwords import Passwords, check_new_password, generate_password
@@ -76,5 +77,14 @@ def test_a_hash_made_with_other_costs_is_noticed() -> None:
     assert not Passwords().needs_rehash(Passwords().hash("correct horse"))
 
 
-def test_nobody_matches_a_missing_hash() -> None:
-    assert not Passwords(memory_kib=8, passes=1).matches(None, "anything")
+def test_nobody_matches_a_missing_hash_and_finding_out_costs_a_whole_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+    verify = PasswordHasher.verify
+
+    def watching(self: PasswordHasher, stored: str, password: bytes) -> bool:
+        verified.append(stored)
+        return verify(self, stored, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", watching)
+    assert not Passwords().matches(None, "anything")
+    assert [stored.rpartition("$")[0].rpartition("$")[0] for stored in verified] == ["$argon2id$v=19$m=19456,t=2,p=1"]

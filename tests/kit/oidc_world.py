@@ -24,7 +24,8 @@ from gateway.app import Gateway, assemble, create_app
 from gateway.audit.recorded import find_events
 from gateway.clock import Clock, SystemClock
 from gateway.directory.members import Client, ClientKind, Member, record_client, record_member
-from gateway.identity.accounts import Account, AccountKind, NewAccount, record_account
+from gateway.identity.accounts import Account, AccountKind, NewAccount
+from gateway.identity.registration import register_account
 from gateway.identity.security_codes import code_at, generate_code_secret
 from gateway.serve import gunicorn_arguments
 from gateway.settings import Settings
@@ -285,8 +286,8 @@ class OidcWorld:
         )
         people = self.gateway.people
         with self.gateway.database.write() as session:
-            account = record_account(
-                session, new, passwords=people.passwords, sealing=people.sealing, at=self.clock.now()
+            account = register_account(
+                session, new, people=people, audit=self.gateway.audit, by="test", at=self.clock.now()
             )
         return Person(account=account, email=email, password=password, code_secret=secret)
 

@@ -28,8 +28,9 @@ from gateway.demo.layout import BLACKBURN, DWP, PORTAL_CLIENT, PROVIDER_CLIENT, 
 from gateway.demo.people import PEOPLE
 from gateway.demo.runner import gunicorn, running
 from gateway.demo.world import DemoAccount, WorldTools, build_world, citizen_sub
-from gateway.identity.accounts import AccountKind, NewAccount, record_account
+from gateway.identity.accounts import AccountKind, NewAccount
 from gateway.identity.passwords import generate_password
+from gateway.identity.registration import register_account
 from gateway.identity.security_codes import generate_code_secret
 from gateway.sdk.consumer import ASSERTION_TYPE, Consumer
 from gateway.settings import Settings, process_environment
@@ -144,7 +145,7 @@ class World:
                 member_code=member,
                 roles=tuple(roles),
             )
-            record_account(session, new, passwords=people.passwords, sealing=people.sealing, at=SystemClock().now())
+            register_account(session, new, people=people, audit=self.gateway.audit, by="test", at=SystemClock().now())
         return account
 
     def sign_in(self, browser: Browser, account: DemoAccount) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from gateway.identity.caller import Caller
 from gateway.oidc.errors import TokenRefused
@@ -173,6 +173,24 @@ def test_an_id_token_is_no_access_token(world: OidcWorld) -> None:
     rp = world.relying_party()
     tokens = rp.tokens(world.browser(), world.officer())
     assert rp.userinfo(tokens["id_token"]).status_code == 401
+
+
+def test_without_the_openid_scope_userinfo_says_which_scope_is_missing(world: OidcWorld) -> None:
+    rp = world.relying_party()
+    tokens = rp.tokens(world.browser(), world.officer(), scope="openid email offline_access")
+    narrow = rp.ask(grant_type="refresh_token", refresh_token=tokens["refresh_token"], scope="email").json()
+    answer = rp.userinfo(narrow["access_token"])
+    assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
+def test_a_token_we_do_not_know_is_refused_though_our_own_key_signed_it(world: OidcWorld) -> None:
+    rp = world.relying_party()
+    token = rp.tokens(world.browser(), world.officer())["access_token"]
+    assert rp.userinfo(token).status_code == 200
+    with world.gateway.database.write() as session:
+        session.execute(delete(AccessTokenRow))
+    assert rp.userinfo(token).status_code == 401
 
 
 def test_neither_codes_nor_tokens_are_in_the_database(world: OidcWorld) -> None:

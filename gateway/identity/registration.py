@@ -1,0 +1,36 @@
+"""Making, suspending and reinstating accounts: each with its event, so that the log knows everybody who can sign in.
+
+The event also makes the person's key for the log. A first failed sign-in then takes as long as a later one, and as
+long as that of somebody unknown.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.audit.append import AuditLog
+from gateway.identity.accounts import Account, NewAccount, record_account, reinstate_account, suspend_account
+from gateway.identity.people import People
+
+
+def register_account(
+    session: Session, new: NewAccount, *, people: People, audit: AuditLog, by: str, at: datetime
+) -> Account:
+    """Write a new account and its event; raises as `record_account` does. `by` says who made it, in our own words."""
+    account = record_account(session, new, passwords=people.passwords, sealing=people.sealing, at=at)
+    audit.append(session, people.events.account_registered(account, by=by), at=at)
+    return account
+
+
+def suspend(
+    session: Session, account: Account, *, people: People, audit: AuditLog, by: str, reason: str, at: datetime
+) -> None:
+    """Stop a person signing in, end their sessions, and record it."""
+    suspend_account(session, account.account_id, at=at)
+    audit.append(session, people.events.account_suspended(account, by=by, reason=reason), at=at)
+
+
+def reinstate(session: Session, account: Account, *, people: People, audit: AuditLog, by: str, at: datetime) -> None:
+    """Let a suspended person sign in again, and record it."""
+    reinstate_account(session, account.account_id, at=at)
+    audit.append(session, people.events.account_reinstated(account, by=by), at=at)
