@@ -26,7 +26,8 @@ from gateway.clock import SystemClock, parse_rfc3339
 from gateway.demo.forms import COVERED_FIELDS, UNCOVERED_FIELDS, AskForm
 from gateway.demo.layout import PORTAL_CLIENT, PURPOSE, SERVICE
 from gateway.errors import GatewayError
-from gateway.sdk.consumer import Answer, Consumer, NotAnswered, Refusal
+from gateway.sdk.consumer import Answer, AnswerNotBelievable, Consumer, NotAnswered, Refusal
+from gateway.sdk.metadata import GatewayUnreachable
 from gateway.web import health
 from gateway.web.forms import SignOutForm
 from gateway.web.headers import install_headers
@@ -238,6 +239,8 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
     app.register_blueprint(pages)
     app.register_blueprint(health.blueprint({}))
     app.register_error_handler(NotAnswered, _not_answered)
+    app.register_error_handler(AnswerNotBelievable, _not_believable)
+    app.register_error_handler(GatewayUnreachable, _gateway_unreachable)
     app.register_error_handler(requests.RequestException, _gateway_unreachable)
     return app
 
@@ -253,7 +256,12 @@ def _not_signed_in() -> tuple[str, int]:
 
 def _gateway_unreachable(error: Exception) -> tuple[str, int]:
     log.warning("the gateway cannot be reached", error=type(error).__name__)
-    return _message("The gateway cannot be reached", "Nothing was asked. Try again in a few minutes.", status=503)
+    return _message("The gateway did not answer", "Try again in a few minutes.", status=503)
+
+
+def _not_believable(error: AnswerNotBelievable) -> tuple[str, int]:
+    log.error("answer not believable", detail=error.public)
+    return _message("The answer could not be verified", "Nothing of it is shown here.", error.public, status=502)
 
 
 def _message(title: str, *paragraphs: str, status: int) -> tuple[str, int]:

@@ -1,0 +1,171 @@
+"""`gateway demo` as somebody types it: walked once, again, in the way of others, and ended in every way there is."""
+
+import json
+import signal
+import socket
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.sources import FileSource
+from gateway.audit.verify import verify_log
+from tests.kit.processes import Child, Processes, Running, free_port, kill
+
+STEPS = ("discovery", "sign-in", "record", "refusal", "auditor", "log", "proof", "proof")
+READY_SECONDS = 120
+STOP_SECONDS = 30
+ALL_PROCESSES = 9
+
+
+def free_ports() -> int:
+    """The first of three neighbouring ports that were free a moment ago."""
+    while True:
+        first = free_port()
+        try:
+            for port in (first, first + 1, first + 2):
+                with closing(socket.socket()) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
+def demo(processes: Processes, state: Path, *options: str, port: int | None = None, name: str = "demo") -> Running:
+    command = [sys.executable, "-m", "gateway", "demo", "--state", str(state), "--port", str(port or free_ports())]
+    return processes.start([*command, *options], env={}, name=name)
+
+
+def walked(running: Running) -> list[str]:
+    """Wait for a demonstration to end well; the steps it told, in order."""
+    assert running.process.wait(READY_SECONDS) == 0, running.output()
+    lines = running.output().splitlines()
+    assert lines[-1] == "every step held"
+    return [line.removeprefix("ok  ").partition(":")[0] for line in lines if line.startswith("ok  ")]
+
+
+def log_of(state: Path) -> int:
+    """The size of the log, verified from its files with the keys that were handed out."""
+    keys = json.loads((state / "demo" / "public-keys.json").read_text())
+    return verify_log(FileSource(state / "log"), vkey=keys["log_vkey"]).size
+
+
+def keys_of(state: Path) -> dict[str, bytes]:
+    folders = (state / "keys", state / "demo" / "keys")
+    return {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def wait_for_words(running: Running, words: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while words not in running.output():
+        assert running.process.poll() is None, running.output()
+        assert time.monotonic() < deadline, running.output()
+        time.sleep(0.05)
+
+
+def all_processes(running: Running) -> list[Child]:
+    """Everything below it, once all of it is there: serve with its work and two workers, two small applications."""
+    deadline = time.monotonic() + READY_SECONDS
+    while len(below := running.descendants()) < ALL_PROCESSES:
+        assert time.monotonic() < deadline, running.output()
+        time.sleep(0.05)
+    return below
+
+
+def alive(children: list[Child]) -> list[Child]:
+    found = []
+    for child in children:
+        try:
+            stat = Path(f"/proc/{child.pid}/stat").read_text()
+        except FileNotFoundError:
+            continue
+        if stat.rpartition(")")[2].split()[0] != "Z":
+            found.append(child)
+    return found
+
+
+def assert_all_end(children: list[Child], *, within_seconds: float = STOP_SECONDS) -> None:
+    deadline = time.monotonic() + within_seconds
+    while (left := alive(children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == []
+
+
+def test_every_step_holds_and_a_second_run_goes_on_where_the_first_ended(
+    tmp_path: Path, server_processes: Processes
+) -> None:
+    state = tmp_path / "state"
+    assert tuple(walked(demo(server_processes, state, "--once", name="first"))) == STEPS
+    size, keys = log_of(state), keys_of(state)
+    accounts = (state / "demo" / "accounts.json").read_bytes()
+    assert len(keys) >= 8
+    assert tuple(walked(demo(server_processes, state, "--once", name="second"))) == STEPS
+    assert keys_of(state) == keys
+    assert (state / "demo" / "accounts.json").read_bytes() == accounts
+    assert log_of(state) > size
+    # Private keys and passwords are for their owner alone.
+    assert {path.stat().st_mode & 0o077 for path in (state / "keys").iterdir() if path.suffix != ".json"} == {0}
+    assert (state / "demo" / "accounts.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_a_taken_port_is_told_in_one_line_and_nothing_is_started(
+    offset: int, tmp_path: Path, server_processes: Processes
+) -> None:
+    first = free_ports()
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", first + offset))
+        taken.listen()
+        running = demo(server_processes, tmp_path / "state", "--once", port=first)
+        assert running.process.wait(30) == 1
+    told = running.output().splitlines()
+    assert len(told) == 1
+    assert f"Port {first + offset} is taken" in told[0]
+    assert "--port" in told[0]
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_not_emptied(tmp_path: Path, server_processes: Processes) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    running = demo(server_processes, tmp_path, "--once", "--fresh")
+    assert running.process.wait(30) == 1
+    assert "holds no demonstration" in running.output()
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_ctrl_c_while_it_stays_stops_everything_in_good_order(tmp_path: Path, server_processes: Processes) -> None:
+    running = demo(server_processes, tmp_path / "state")
+    wait_for_words(running, "Ctrl-C stops everything.")
+    below = all_processes(running)
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(STOP_SECONDS) == 0, running.output()
+    assert alive(below) == []
+    assert running.output().rstrip().endswith("stopping")
+    logs = [running.log, *(tmp_path / "state" / "demo" / "logs").iterdir()]
+    assert [log for log in logs if "Traceback" in log.read_text()] == []
+    assert log_of(tmp_path / "state") > 0
+
+
+def test_sigterm_while_it_starts_stops_what_was_started(tmp_path: Path, server_processes: Processes) -> None:
+    running = demo(server_processes, tmp_path / "state", "--once")
+    below = all_processes(running)
+    running.process.terminate()
+    assert running.process.wait(STOP_SECONDS) == 1, running.output()
+    assert alive(below) == []
+    assert "Traceback" not in running.output()
+    assert "every step held" not in running.output()
+
+
+def test_nothing_lingers_when_it_is_killed_outright(tmp_path: Path, server_processes: Processes) -> None:
+    running = demo(server_processes, tmp_path / "state")
+    below = all_processes(running)
+    running.process.kill()
+    running.process.wait()
+    deadline = time.monotonic() + STOP_SECONDS
+    while (left := alive(below)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for child in left:
+        kill(child.pid)
+    assert left == []
