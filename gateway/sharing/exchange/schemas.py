@@ -14,7 +14,8 @@ IDENTIFIER = validate.Regexp(r"\A[a-z0-9]+(?:[/._-][a-z0-9]+)*\Z", error="Not a 
 SALT = validate.Regexp(r"\A[A-Za-z0-9_-]{22,86}\Z", error="128 random bits or more, base64url.")
 SUB = validate.Regexp(r"\A[\x21-\x7e]{1,255}\Z", error="Not a valid subject.")
 NINO = validate.Regexp(r"\A[A-Z]{2}[0-9]{6}[A-D]\Z", error="Not a National Insurance number.")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls, separators of lines, controls of text direction, and lone surrogates, which no encoding can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

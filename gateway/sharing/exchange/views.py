@@ -148,11 +148,16 @@ def _head_of_request(issuer: str) -> HttpRequest:
 
 
 def _body_of_request() -> bytes:
-    request.max_content_length = MAX_REQUEST_BYTES
+    too_large = BodyTooLarge(f"A request may have at most {MAX_REQUEST_BYTES} bytes.")
+    # One byte more than may be: a body sent in chunks is cut off at the limit without a word.
+    request.max_content_length = MAX_REQUEST_BYTES + 1
     try:
-        return request.get_data()
+        body = request.get_data()
     except RequestEntityTooLarge as error:
-        raise BodyTooLarge(f"A request may have at most {MAX_REQUEST_BYTES} bytes.") from error
+        raise too_large from error
+    if len(body) > MAX_REQUEST_BYTES:
+        raise too_large
+    return body
 
 
 def _check_signature(message: HttpRequest, caller: Caller, *, now: datetime) -> tuple[str, str]:
