@@ -40,6 +40,8 @@ def gunicorn_arguments(settings: Settings) -> list[str]:
         # An interrupted sign-in travels in the address, with a relying party's whole request in it.
         "--limit-request-line=8190",
         f"--log-level={settings.log_level.lower()}",
+        # Signals are enough: no second way in, in a place that every gunicorn of this user would share.
+        "--no-control-socket",
         # Nothing is believed of a forwarded header unless the operator says who may set it.
         "--forwarded-allow-ips=",
     ]

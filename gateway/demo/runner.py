@@ -169,6 +169,7 @@ def gunicorn(application: str, port: int, layout: Layout) -> list[str]:
         "--worker-class=gthread",
         "--workers=1",
         "--threads=8",
+        "--no-control-socket",
         "--log-level=warning",
     ]
     if layout.certificate:
