@@ -1,7 +1,7 @@
 """The composition root: everything is put together here, once, and every door stands in one table beside its guard."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from flask import Blueprint, Flask
@@ -67,7 +67,7 @@ class Gateway:
     provider: OpenIDProvider
     registrar: Registrar
     broker: Broker
-    session_secret: bytes
+    session_secret: bytes = field(repr=False)
 
     @property
     def log_key(self) -> VerifierKey:

@@ -4,7 +4,7 @@ A refusal is a value until its event is committed; the door turns it into a page
 transaction, and as often for an unknown person as for a known one.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,7 +31,7 @@ from gateway.identity.sessions import (
     step_up,
     touch_session,
 )
-from gateway.identity.throttling import CODE_LIMIT, PASSWORD_LIMIT, SOURCE_LIMIT, Limit, Throttle
+from gateway.identity.throttling import CODE_LIMITS, PASSWORD_LIMITS, SOURCE_LIMIT, Limit, Throttle
 
 # Somebody who starts at the gateway itself may be either; the same address may have an account of each kind.
 EVERY_KIND = (AccountKind.OFFICER, AccountKind.CITIZEN)
@@ -76,7 +76,7 @@ class SignIn:
         Raises `TooManyAttempts` once the attempts for this address or source are used up.
         """
         typed = normal_email(email)
-        self._claim((PASSWORD_LIMIT, typed), (SOURCE_LIMIT, source), now=now)
+        self._claim(PASSWORD_LIMITS, typed, source=source, now=now)
         with self.database.read() as session:
             stored = [_account_and_hash(session, kind, typed) for kind in kinds]
         # Every one is checked whatever the first gave: the time taken depends on `kinds` alone.
@@ -87,7 +87,7 @@ class SignIn:
             if account is None:
                 return self._password_refused(session, known, suspended=bool(right), source=source, now=now)
             self._rehash_if_needed(session, account, password)
-            self.throttle.forget(session, PASSWORD_LIMIT, typed)
+            self.throttle.forget(session, PASSWORD_LIMITS, typed)
             self.throttle.refund(session, SOURCE_LIMIT, source)
             return self._password_accepted(session, account, browser_secret=browser_secret, source=source, now=now)
 
@@ -103,7 +103,7 @@ class SignIn:
         if not isinstance(waiting, AwaitingCode):
             return None
         account_id = str(waiting.account.account_id)
-        self._claim((CODE_LIMIT, account_id), (SOURCE_LIMIT, source), now=now)
+        self._claim(CODE_LIMITS, account_id, source=source, now=now)
         with self.database.write() as session:
             waiting = find_browser_state(session, browser_secret, now=now)
             if not isinstance(waiting, AwaitingCode):
@@ -112,7 +112,7 @@ class SignIn:
                 failed = self.events.sign_in_failed(waiting.account, source=source, reason="code")
                 self.audit.append(session, failed, at=now)
                 return StepRefused()
-            self.throttle.forget(session, CODE_LIMIT, account_id)
+            self.throttle.forget(session, CODE_LIMITS, account_id)
             self.throttle.refund(session, SOURCE_LIMIT, source)
             secret = step_up(session, waiting, methods=(PASSWORD, SECURITY_CODE), now=now)
             self._record_signed_in(session, secret, source=source, now=now)
@@ -135,13 +135,14 @@ class SignIn:
                 touch_session(session, found, now=now)
         return found
 
-    def _claim(self, *claims: tuple[Limit, str], now: datetime) -> None:
+    def _claim(self, limits: Sequence[Limit], value: str, *, source: str, now: datetime) -> None:
+        claims = [*((limit, value) for limit in limits), (SOURCE_LIMIT, source)]
         with self.database.write() as session:
-            waits = [self.throttle.claim_attempt(session, limit, value, now=now) for limit, value in claims]
-        # Committed: from here these attempts count, whatever becomes of them.
+            waits = [self.throttle.claim_attempt(session, limit, what, now=now) for limit, what in claims]
+        # Committed: from here this attempt counts, whatever becomes of it.
         longest = max((wait for wait in waits if wait is not None), default=None)
         if longest is not None:
-            raise TooManyAttempts(retry_after=longest)
+            raise TooManyAttempts(f"You can try again in {_in_words(longest)}", retry_after=longest)
 
     def _password_refused(
         self, session: Session, known: list[Account], *, suspended: bool, source: str, now: datetime
@@ -183,6 +184,13 @@ class SignIn:
         row = session.get(AccountRow, account.account_id)
         if row is not None and self.passwords.needs_rehash(row.password_hash):
             row.password_hash = self.passwords.hash(password)
+
+
+def _in_words(seconds: int) -> str:
+    minutes = -(-seconds // 60)
+    if minutes > 60:  # noqa: PLR2004 - minutes in an hour
+        return f"{-(-minutes // 60)} hours"
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _account_and_hash(session: Session, kind: AccountKind, email: str) -> tuple[Account | None, str | None]:

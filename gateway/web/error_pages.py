@@ -65,7 +65,7 @@ PAGE_EXPIRED = ErrorPage(
 )
 TOO_MANY_ATTEMPTS = ErrorPage(
     title="You have tried too many times",
-    paragraphs=("Wait a few minutes, then try again. Your account has not been changed.",),
+    paragraphs=("Wait a while, then try again. Your account has not been changed.",),
 )
 
 

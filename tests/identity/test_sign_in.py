@@ -13,7 +13,12 @@ from gateway.identity.models import AccountRow, AttemptsRow, SessionRow
 from gateway.identity.passwords import Passwords
 from gateway.identity.sessions import purge_sessions, session_cookie
 from gateway.identity.sign_in import EVERY_KIND, SignIn, StepRefused, StepTaken
-from gateway.identity.throttling import CODE_LIMIT, PASSWORD_LIMIT, SOURCE_LIMIT, purge_attempts
+from gateway.identity.throttling import (
+    PASSWORD_DAY_LIMIT,
+    PASSWORD_LIMIT,
+    SOURCE_LIMIT,
+    purge_attempts,
+)
 from tests.kit.clock import FrozenClock
 from tests.kit.oidc_world import OidcWorld, Person
 
@@ -244,6 +249,28 @@ def test_attempts_are_forgotten_after_success_and_after_the_window(
     assert isinstance(password_step(officer), StepTaken)
 
 
+def test_a_patient_guesser_is_stopped_for_the_day(
+    world: OidcWorld, clock: FrozenClock, password_step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    officer = world.officer()
+    monkeypatch.setattr(Passwords, "matches", lambda *_: False)
+    looked_at = 0
+    for _ in range(24 * 4 - 1):
+        for _ in range(PASSWORD_LIMIT.attempts):
+            try:
+                password_step(officer, password="wrong password")
+            except TooManyAttempts:
+                break
+            looked_at += 1
+        clock.advance(minutes=15)
+    assert looked_at == PASSWORD_DAY_LIMIT.attempts
+    with pytest.raises(TooManyAttempts, match="You can try again in 15 minutes"):
+        password_step(officer)
+    clock.advance(minutes=16)
+    monkeypatch.undo()
+    assert isinstance(password_step(officer), StepTaken)
+
+
 def test_a_source_is_charged_for_failures_over_every_address(
     world: OidcWorld, sign_in: SignIn, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,11 +303,13 @@ def test_the_table_of_attempts_names_nobody_and_is_purged(
         for row in session.scalars(select(AttemptsRow)):
             assert officer.email.encode() not in row.key
             assert SOURCE.encode() not in row.key
-    clock.advance(seconds=CODE_LIMIT.window.total_seconds() + 1)
+    clock.advance(seconds=PASSWORD_LIMIT.window.total_seconds() + 1)
     with database.write() as session:
         assert purge_attempts(session, now=clock.now(), limit=1) == 1
         assert purge_attempts(session, now=clock.now()) == 1
+        # What counts for the day stays for the day.
         assert purge_attempts(session, now=clock.now()) == 0
+        assert purge_attempts(session, now=clock.now() + PASSWORD_DAY_LIMIT.window) == 1
 
 
 def test_expired_sessions_are_purged_and_living_ones_kept(
