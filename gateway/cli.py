@@ -59,7 +59,8 @@ def initialise(settings: Settings) -> tuple[Purpose, ...]:
     return made
 
 
-def _public_keys(gateway: Gateway) -> bytes:
+def public_keys(gateway: Gateway) -> bytes:
+    """Return the file of public keys with which outsiders verify receipts and the log."""
     return encode_public_keys(
         PublicKeys(
             issuer=gateway.settings.issuer,
@@ -124,7 +125,7 @@ def keys() -> None:
 )
 def keys_export(output: Path | None) -> None:
     """Write the public keys with which outsiders verify receipts and the log."""
-    document = _public_keys(_gateway())
+    document = public_keys(_gateway())
     if output is None:
         click.echo(document.decode())
     else:
@@ -198,7 +199,7 @@ def _prepare_demo(settings: Settings) -> Prepared:
         policy=gateway.policy,
         clock=gateway.clock,
     )
-    return Prepared(tools=tools, public_keys=_public_keys(gateway), close=gateway.database.close)
+    return Prepared(tools=tools, public_keys=public_keys(gateway), close=gateway.database.close)
 
 
 main.add_command(accounts_group(_accounts_context))

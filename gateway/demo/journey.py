@@ -131,7 +131,8 @@ class Walk:
 
     def _verify_log(self) -> str:
         keys = json.loads(self.public_keys.read_text(encoding="utf-8"))
-        verified = verify_log(HttpSource(f"{self.layout.gateway}/log"), vkey=keys["log_vkey"])
+        source = HttpSource(f"{self.layout.gateway}/log", ca_file=self.ca_file)
+        verified = verify_log(source, vkey=keys["log_vkey"])
         return f"ok  log: all {verified.size} entries, every tile and the signed root verify, read over HTTP"
 
     def _verify_proof(self, path: Path) -> str:
@@ -159,7 +160,7 @@ class Walk:
             # A code works once. After another walk in this half minute the next code is taken early, as a telephone
             # whose clock is fast would show it; after a third, time has to pass.
             now = SystemClock().now()
-            browser.submit({"code": code.at(now, steps_ahead)})
+            browser.submit({"code": code.at(now, counter_offset=steps_ahead)})
             if "/sign-in/code" not in browser.address:
                 return
             if steps_ahead:

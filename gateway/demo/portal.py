@@ -15,7 +15,8 @@ from typing import Any
 import requests
 import structlog
 from authlib.integrations.base_client.errors import OAuthError
-from authlib.integrations.flask_client import OAuth
+from authlib.integrations.flask_client import FlaskOAuth2App, OAuth
+from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from flask import Blueprint, Flask, g, redirect, render_template, request, session
 from joserfc.errors import JoseError
@@ -40,6 +41,20 @@ from gateway.wire.signer import PrivateKeySigner
 log = structlog.get_logger("gateway.demo.portal")
 
 LABELS = dict((*COVERED_FIELDS, *UNCOVERED_FIELDS))
+
+
+class GatewaySession(OAuth2Session):
+    """HTTP to the gateway that trusts the authority it was given, whatever the environment names."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.trust_env = False
+
+
+class GatewayProvider(FlaskOAuth2App):
+    """The gateway as Authlib's client sees it."""
+
+    client_cls = GatewaySession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +297,7 @@ def _oauth(app: Flask, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_fi
     assertion = PrivateKeyJWT(token_endpoint=issuer, headers={"kid": signer.key_id}, alg="ES256")
     oauth.register(
         "gateway",
+        client_cls=GatewayProvider,
         client_id=PORTAL_CLIENT,
         client_secret=ECKey.import_key(pem),
         server_metadata_url=f"{issuer}/.well-known/openid-configuration",

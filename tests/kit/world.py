@@ -21,7 +21,7 @@ import requests
 
 from gateway.app import Gateway, assemble
 from gateway.audit.recorded import RecordedEvent, find_events, oldest_unpublished
-from gateway.cli import initialise
+from gateway.cli import initialise, public_keys
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
 from gateway.demo.layout import BLACKBURN, DWP, PORTAL_CLIENT, PROVIDER_CLIENT, PURPOSE, SERVICE, Layout
@@ -119,6 +119,12 @@ class World:
             signer=self.signer(PORTAL_CLIENT),
             ca_file=self.layout.ca_file,
         )
+
+    def public_keys_file(self) -> Path:
+        """The keys with which outsiders verify, as a file."""
+        path = self.layout.world_dir / "public-keys.json"
+        path.write_bytes(public_keys(self.gateway))
+        return path
 
     def citizen_sub(self, sector: str = BLACKBURN) -> str:
         """The citizen Ada's name in a sector."""
@@ -380,14 +386,16 @@ class World:
         return [event.outcome for event in reversed(self.events(reference=exchange))]
 
     def assert_log_verifies(self) -> list[Leaf]:
-        """End as an outsider: wait until everything recorded is published, then verify all of it over HTTP."""
+        """End as an outsider: wait until everything recorded is published, then verify all of it."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with self.gateway.database.read() as session:
                 if oldest_unpublished(session) is None:
                     break
             time.sleep(0.1)
-        return assert_log_verifies(f"{self.issuer}/log", self.gateway.log_key.encode())
+        # The independent reader knows no authority but the system's: over TLS it reads the files themselves.
+        location = self.settings.log_dir if self.layout.certificate else f"{self.issuer}/log"
+        return assert_log_verifies(location, self.gateway.log_key.encode())
 
 
 def token_claims(token: str) -> dict[str, Any]:
@@ -402,9 +410,13 @@ def running_world(
     processes: Processes,
     *,
     layout_changes: Mapping[str, Any] | None = None,
+    more_providers: Sequence[str] = (),
     **changes: Any,
 ) -> Iterator[World]:
-    """Start a world; `changes` replace settings of the gateway, `layout_changes` fields of the layout."""
+    """Start a world; `changes` replace settings of the gateway, `layout_changes` fields of the layout.
+
+    `more_providers` are further `host:port` on loopback that the gateway may call.
+    """
     hostile_port = free_port()
     layout = Layout(
         state_dir=state_dir,
@@ -413,7 +425,7 @@ def running_world(
         provider_port=free_port(),
         portal_port=free_port(),
         database_url=database_url,
-        more_providers=(f"localhost:{hostile_port}",),
+        more_providers=(f"localhost:{hostile_port}", *more_providers),
         **(layout_changes or {}),
     )
     settings = replace(layout.settings(), **{"sequencer_interval": 0.1, "exchange_lease": 12.0, **changes})
