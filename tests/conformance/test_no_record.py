@@ -1,0 +1,226 @@
+"""Unknown, withheld, restricted, never heard of: the consumer cannot tell which, by anything it sees or measures."""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from gateway.audit.models import EventRow
+from gateway.clock import SystemClock, parse_rfc3339
+from gateway.sharing.exchange.restrictions import record_restriction
+from gateway.wire.encoding import b64url_encode
+from gateway.wire.leaves import parse_leaf
+from gateway.wire.message_signatures import HttpRequest, HttpResponse
+from gateway.wire.receipts import Receipt
+from tests.conformance.expectations import problem_of, receipt_in
+from tests.conformance.others import another_citizen
+from tests.kit.world import ADA_MATCH, ANSWER_SECONDS, NOBODY_MATCH, WITHHELD_MATCH, Asking, World
+
+# What is new in every answer, whoever it is about.
+ALWAYS_NEW = {"date", "content-digest", "signature", "signature-input", "x-request-id", "content-security-policy"}
+# Generous: the machine may be busy. What must not show is a provider's round trip on one side and none on the other.
+SPREAD = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that a consumer has of one answer."""
+
+    request: HttpRequest
+    response: HttpResponse
+    sent_at: datetime
+    seconds: float
+
+
+def restricted_citizen(world: World, asking: Asking) -> str:
+    """A citizen known to the council, about whom the gateway itself lets nothing out; the council's `sub` for them."""
+    sub = another_citizen(world)
+    people = world.gateway.people
+    with world.gateway.database.write() as session:
+        account = people.pairwise.find_account(session, sub, sector="E06000008")
+        assert account is not None
+        reference = people.references.reference_of_account(account)
+        record_restriction(session, subject=reference, service=asking.service, at=SystemClock().now())
+    return sub
+
+
+def ask_all(world: World, asking: Asking, subjects: Mapping[str, Mapping[str, Any]]) -> dict[str, Seen]:
+    """Ask about all of them at once, each under the same circumstances."""
+
+    def ask(subject: Mapping[str, Any]) -> Seen:
+        request = world.signed(world.body(asking, subject=subject))
+        sent_at, began = SystemClock().now(), time.monotonic()
+        response = world.send(request)
+        return Seen(request=request, response=response, sent_at=sent_at, seconds=time.monotonic() - began)
+
+    world.officer_token()
+    with ThreadPoolExecutor(len(subjects)) as askers:
+        return dict(zip(subjects, askers.map(ask, subjects.values()), strict=True))
+
+
+def made_up_sub() -> str:
+    return b64url_encode(uuid.uuid4().bytes * 2)[:43]
+
+
+def test_people_without_a_record_are_told_apart_by_nothing(world: World) -> None:
+    asking = world.asking()
+    by_match = ask_all(
+        world,
+        asking,
+        {"unknown": {"match": NOBODY_MATCH}, "withheld": {"match": WITHHELD_MATCH}},
+    )
+    by_sub = ask_all(
+        world,
+        asking,
+        {
+            "never heard of": {"sub": made_up_sub()},
+            "unknown to the department": {"sub": another_citizen(world)},
+            "restricted at the gateway": {"sub": restricted_citizen(world, asking)},
+        },
+    )
+    for seen in (by_match, by_sub):
+        receipts = {name: shown(world, asking, each) for name, each in seen.items()}
+        assert_alike({name: shape_of(each.response) for name, each in seen.items()})
+        assert_alike({name: shape_of_receipt(receipt) for name, receipt in receipts.items()})
+        assert_alike({name: shape_of_leaf(world, receipt) for name, receipt in receipts.items()})
+        assert_alike({name: len(each.response.body) for name, each in seen.items()})
+    everyone = {**by_match, **by_sub}
+    assert_same_time({name: each.seconds for name, each in everyone.items()})
+    # The dates of the outcome tell no more than the moment of the answer does.
+    assert_same_time({name: dated_after(world, each, "receipt") for name, each in everyone.items()})
+    assert_same_time({name: dated_after(world, each, "leaf") for name, each in everyone.items()})
+    # Only the encrypted details know.
+    reasons = {name: reason_in_details(world, each) for name, each in everyone.items()}
+    assert reasons == {
+        "unknown": ["subject_unknown"],
+        "withheld": ["subject_withheld"],
+        "never heard of": ["subject_unknown"],
+        "unknown to the department": ["subject_unknown"],
+        "restricted at the gateway": ["subject_withheld"],
+    }
+    world.assert_log_verifies()
+
+
+def test_whether_the_gateway_asked_anybody_is_not_shown_by_an_early_retry(world: World) -> None:
+    """Until the fixed time every exchange is still running, also where there was nobody to ask."""
+    asking = world.asking()
+    subjects = {
+        "never heard of": {"sub": made_up_sub()},
+        "restricted at the gateway": {"sub": restricted_citizen(world, asking)},
+        "unknown to the department": {"sub": another_citizen(world)},
+        "withheld by the department": {"match": WITHHELD_MATCH},
+    }
+    world.officer_token()
+
+    def ask_and_retry_early(subject: Mapping[str, Any]) -> tuple[int, tuple[int, str], tuple[int, bytes]]:
+        body, key = world.body(asking, subject=subject), str(uuid.uuid4())
+        with ThreadPoolExecutor(1) as sender:
+            first = sender.submit(world.send, world.signed(body, key=key))
+            time.sleep(ANSWER_SECONDS / 2)
+            early = world.send(world.signed(body, key=key))
+            answer = first.result()
+        late = world.send(world.signed(body, key=key))
+        return answer.status, (early.status, json.loads(early.body)["code"]), (late.status, late.body == answer.body)
+
+    with ThreadPoolExecutor(len(subjects)) as askers:
+        seen = dict(zip(subjects, askers.map(ask_and_retry_early, subjects.values()), strict=True))
+    assert seen == dict.fromkeys(subjects, (403, (409, "still_running"), (403, True)))
+
+
+def test_the_log_of_outsiders_gains_nothing_before_the_answer_leaves(world: World) -> None:
+    asking = world.asking()
+    world.officer_token()
+    with ThreadPoolExecutor(1) as sender:
+        answer = sender.submit(world.send, world.signed(world.body(asking, subject={"sub": made_up_sub()})))
+        time.sleep(ANSWER_SECONDS / 2)
+        before = {event.event_id for event in world.events()}
+        exchange = json.loads(answer.result().body)["exchange"]
+    assert all(event.event_id not in before for event in world.events(reference=exchange))
+
+
+@pytest.mark.parametrize("match", [ADA_MATCH, NOBODY_MATCH, WITHHELD_MATCH], ids=["known", "unknown", "withheld"])
+def test_a_caller_who_may_not_ask_learns_nothing_about_anybody(world: World, match: Mapping[str, str]) -> None:
+    """Beside a rule that the caller broke, what is true of the person is not told, nor does it take time."""
+    asking = world.asking(conditions__roles=["another-role"])
+    seen = ask_all(world, asking, {"one": {"match": match}})["one"]
+    problem = problem_of(world, seen.request, seen.response)
+    assert [rule["code"] for rule in problem["rules"]] == ["role_not_covered"]
+    assert seen.seconds < ANSWER_SECONDS
+
+
+def shown(world: World, asking: Asking, seen: Seen) -> Receipt:
+    """The receipt of a "no record" answer that tells no more than it may."""
+    problem = problem_of(world, seen.request, seen.response)
+    assert (seen.response.status, problem["code"]) == (403, "no_record")
+    assert [rule["code"] for rule in problem["rules"]] == ["no_record"]
+    receipt = receipt_in(world, seen.request, problem)
+    assert [rule.code for rule in receipt.rules] == ["no_record"]
+    assert (receipt.service, receipt.outcome, receipt.decision) == (asking.service, "refused", "deny")
+    return receipt
+
+
+def shape_of(response: HttpResponse) -> Any:
+    headers = [(name, None if name.lower() in ALWAYS_NEW else value) for name, value in response.headers.items()]
+    body = json.loads(response.body)
+    return response.status, headers, [(name, _unless_new(name, body[name])) for name in body]
+
+
+def shape_of_receipt(receipt: Receipt) -> Any:
+    return {item.name: _unless_new(item.name, getattr(receipt, item.name)) for item in fields(receipt)}
+
+
+def shape_of_leaf(world: World, receipt: Receipt) -> Any:
+    events = world.events(reference=receipt.exchange)
+    assert len(events) == 1
+    leaf = parse_leaf(_leaf_bytes(world, receipt))
+    return {
+        "event": leaf.event,
+        "members": leaf.members,
+        "outcome": leaf.outcome,
+        "lengths": (len(leaf.event_id), len(leaf.at), len(leaf.commitment), len(leaf.reference or "")),
+    }
+
+
+def dated_after(world: World, seen: Seen, what: str) -> float:
+    """Seconds from sending to the date in the receipt, or in the leaf that everybody can read."""
+    problem = json.loads(seen.response.body)
+    receipt = receipt_in(world, seen.request, problem)
+    dated = receipt.issued_at if what == "receipt" else parse_leaf(_leaf_bytes(world, receipt)).at
+    return (parse_rfc3339(dated) - seen.sent_at).total_seconds()
+
+
+def reason_in_details(world: World, seen: Seen) -> list[str]:
+    event = world.events(reference=json.loads(seen.response.body)["exchange"])[0]
+    return [rule["code"] for rule in world.details(event)["rules"]]
+
+
+def assert_alike(shapes: Mapping[str, Any]) -> None:
+    first, *others = shapes
+    for other in others:
+        assert shapes[other] == shapes[first], f"{other} differs from {first}"
+
+
+def assert_same_time(seconds: Mapping[str, float]) -> None:
+    assert min(seconds.values()) >= ANSWER_SECONDS - 0.005, seconds
+    assert max(seconds.values()) - min(seconds.values()) < SPREAD, seconds
+
+
+def _unless_new(name: str, value: Any) -> Any:
+    new = {"exchange", "receipt", "issued_at", "handle", "request_digest", "log_entry", "subject"}
+    if name == "subject" and value is not None:
+        return {inner: len(text) for inner, text in value.items()}
+    return len(value) if name in new and value is not None else value
+
+
+def _leaf_bytes(world: World, receipt: Receipt) -> bytes:
+    event = world.events(reference=receipt.exchange)[0]
+    with world.gateway.database.read() as session:
+        row = session.get(EventRow, event.event_id)
+        assert row is not None
+        return row.leaf
