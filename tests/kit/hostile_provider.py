@@ -172,7 +172,8 @@ class HostileProvider:
 
     def _note(self, question: dict[str, Any]) -> None:
         """Keep what was asked, so that a test can see what the department was told."""
-        (self._gates / f"asked-{question['exchange']}").write_text(json.dumps(question), encoding="utf-8")
+        with (self._gates / f"asked-{question['exchange']}").open("a", encoding="utf-8") as questions:
+            questions.write(json.dumps(question) + "\n")
 
 
 def make_app(database: str, key_file: str, gateway: str, origin: str, gates: str) -> HostileProvider:

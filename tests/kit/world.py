@@ -303,9 +303,13 @@ class World:
 
     def asked_of_department(self, exchange: str) -> dict[str, Any] | None:
         """What the hostile department was asked in this exchange, or None when it was not asked."""
+        questions = self.questions(exchange)
+        return questions[-1] if questions else None
+
+    def questions(self, exchange: str) -> list[dict[str, Any]]:
+        """Every question that reached the hostile department in this exchange."""
         path = self.gates / f"asked-{exchange}"
-        found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        return found
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     # --- Asking by hand, as an attacker would
 
