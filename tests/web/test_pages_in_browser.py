@@ -1,17 +1,15 @@
 """Every page in a real browser, under the policy the gateway sends: accessible, quiet, whole on a phone."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
+from tests.kit.browser import DESKTOP, PHONE, assert_accessible, assert_fits, chromium, complaints_of
 from tests.web.sample_pages import GATEWAY_PAGES, PORTAL_PAGES, gateway_app, portal_app, serve
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).parents[1] / "kit" / "axe.min.js"
-CHROMIUM = "/usr/bin/chromium"
 SITES = (("gateway", GATEWAY_PAGES), ("portal", PORTAL_PAGES))
 # The error pages differ in words only, so one stands for all.
 ALL_PATHS = [
@@ -36,45 +34,20 @@ def sites() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox cannot be had as root, which is who containers run as.
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def desktop(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context(viewport={"width": 1100, "height": 800}) as context:
+    with browser.new_context(viewport=DESKTOP) as context:
         yield context
 
 
 @pytest.fixture
 def phone(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context(viewport={"width": 320, "height": 640}) as context:
+    with browser.new_context(viewport=PHONE) as context:
         yield context
-
-
-def complaints_of(page: Page) -> list[str]:
-    """What the browser says against the page from now on: console messages, errors, anything that did not load."""
-    heard: list[str] = []
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("response", lambda response: heard.append(response.url) if response.status >= 400 else None)
-    page.on("requestfailed", lambda request: heard.append(request.url))
-    return heard
-
-
-def assert_accessible(page: Page) -> None:
-    """No rule of axe-core is broken, best practice included."""
-    page.evaluate(AXE.read_text())
-    violations = page.evaluate("async () => (await axe.run()).violations")
-    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []
-
-
-def assert_fits(page: Page) -> None:
-    """Nothing is cut off or reached only by scrolling sideways (WCAG 2.2, 1.4.10)."""
-    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("site", "path"), ALL_PATHS)
@@ -112,7 +85,7 @@ def test_a_form_with_errors_is_accessible_and_puts_the_reader_at_the_errors(
 
 
 def test_without_scripts_everything_is_still_there(sites: dict[str, str], browser: Browser) -> None:
-    with browser.new_context(viewport={"width": 320, "height": 640}, java_script_enabled=False) as context:
+    with browser.new_context(viewport=PHONE, java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(sites["gateway"] + "/sign-in")
         assert page.get_by_role("button", name="Show").is_hidden()
