@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from gateway.audit.append import AuditLog, Event
 from gateway.clock import rfc3339
@@ -74,6 +75,13 @@ class Registrar:
 
         `idempotency_key` is None in recovery, when there is no answer to keep.
         """
+        # What changes in the row is written once, at the end: every statement costs as much as a signature or two.
+        with session.no_autoflush:
+            return self._conclude(session, row, ending, idempotency_key=idempotency_key, at=at)
+
+    def _conclude(
+        self, session: Session, row: ExchangeRow, ending: Ending, *, idempotency_key: str | None, at: datetime
+    ) -> Reply | None:
         if not _closed_by_us(session, row, ending.outcome):
             return None
         row.decision = ending.decision
@@ -240,7 +248,6 @@ def receipt_of(session: Session, exchange: UUID) -> str | None:
 
 
 def _closed_by_us(session: Session, row: ExchangeRow, outcome: Outcome) -> bool:
-    session.flush()
     won = session.execute(
         update(ExchangeRow)
         .where(ExchangeRow.id == row.id, ExchangeRow.state == "open")
@@ -249,7 +256,7 @@ def _closed_by_us(session: Session, row: ExchangeRow, outcome: Outcome) -> bool:
         execution_options={"synchronize_session": False},
     ).first()
     if won is not None:
-        session.refresh(row)
+        set_committed_value(row, "state", outcome)
     return won is not None
 
 

@@ -1,0 +1,170 @@
+"""The command: measure the floor, then each figure on each database, print and keep the result."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import in_process, over_http, report
+from benchmarks.figures import Figure
+from benchmarks.floor import THREADS, WORKERS, Floor, measure_floor
+from gateway.db import Database
+from gateway.migrate import migrate
+from gateway.settings import POLICIES_DIR
+from tests.kit.postgres import NoPostgres, Server
+from tests.kit.processes import processes
+from tests.kit.world import World, running_world
+
+DATABASES = ("sqlite", "postgresql")
+OVER_HTTP: dict[str, Callable[..., Figure]] = {
+    "tokens": over_http.tokens,
+    "sign-ins": over_http.sign_ins,
+    "exchanges": over_http.exchanges,
+}
+NAMES = (*OVER_HTTP, "appends", "decisions")
+FLOOR_SECONDS = 1.0
+
+NewDatabase = Callable[[str], str]
+Step = Callable[[str], object]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; the exit status says only whether measuring was possible."""
+    asked = _parse(arguments)
+    console = Console()
+    chosen = DATABASES if asked.database == "both" else (asked.database,)
+    facts = report.machine()
+    figures: list[Figure] = []
+    with _progress(console, total=1 + len(chosen) * len(asked.only)) as step:
+        step("the machine's floor")
+        floor = measure_floor(seconds=FLOOR_SECONDS)
+        for kind in chosen:
+            try:
+                with _databases(kind) as new_database:
+                    figures += _measure(kind, new_database, floor, only=asked.only, seconds=asked.seconds, step=step)
+            except NoPostgres as missing:
+                console.print(f"{missing}", style="red")
+                return 2
+    report.show(console, floor, figures, facts)
+    console.print(f"written: {report.write(floor, figures, facts)}", highlight=False)
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure the gateway beside the machine's own floor. Load goes to loopback only.",
+    )
+    parser.add_argument("--database", choices=(*DATABASES, "both"), default="both", help="default: both")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=8.0, help="how long each figure is measured, 1 to 120 (default: 8)"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=NAMES, help="measure this alone; may be repeated (default: everything)"
+    )
+    asked = parser.parse_args(arguments)
+    asked.only = tuple(name for name in NAMES if not asked.only or name in asked.only)
+    return asked
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a number of seconds is needed") from None
+    if not 1 <= seconds <= 120:
+        raise argparse.ArgumentTypeError("between 1 and 120 seconds")
+    return seconds
+
+
+def _measure(
+    kind: str, new_database: NewDatabase, floor: Floor, *, only: Sequence[str], seconds: float, step: Step
+) -> Iterator[Figure]:
+    wanted = [name for name in OVER_HTTP if name in only]
+    if wanted:
+        with _world(new_database("world")) as world:
+            for name in wanted:
+                step(f"{name} on {kind}")
+                yield OVER_HTTP[name](world, floor, database=kind, seconds=seconds)
+    if "appends" in only:
+        step(f"audit appends on {kind}")
+        with _database(new_database("appends")) as database, tempfile.TemporaryDirectory() as folder:
+            yield in_process.appends(database, floor, name=kind, folder=Path(folder), seconds=seconds)
+    if "decisions" in only:
+        step(f"decisions on {kind}")
+
+        def signing(done: int, of: int) -> None:
+            step(f"decisions on {kind}: {done:,} of {of:,} agreements signed")
+
+        with _database(new_database("decisions")) as database:
+            yield from in_process.decisions(
+                database, name=kind, policies_dir=POLICIES_DIR, seconds=seconds / 2, progress=signing
+            )
+
+
+@contextmanager
+def _world(url: str) -> Iterator[World]:
+    with (
+        tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder,
+        processes(Path(folder) / "logs") as group,
+        running_world(Path(folder) / "state", url, group, workers=WORKERS, threads=THREADS) as world,
+    ):
+        yield world
+
+
+@contextmanager
+def _database(url: str) -> Iterator[Database]:
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _databases(kind: str) -> Iterator[NewDatabase]:
+    """Make empty, migrated databases by name, as durable as a deployment's; all are gone at the end."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+
+            def new_file(name: str) -> str:
+                url = f"sqlite:///{folder}/{name}.sqlite3"
+                migrate(url)
+                return url
+
+            yield new_file
+        return
+    server = Server(durable=True)
+    try:
+
+        def new_database(name: str) -> str:
+            server.cluster.create(name)
+            migrate(server.cluster.url(name))
+            return server.cluster.url(name)
+
+        yield new_database
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _progress(console: Console, *, total: int) -> Iterator[Step]:
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as shown:
+        task, begun = shown.add_task("starting", total=total), -1
+
+        def step(what: str) -> None:
+            nonlocal begun
+            begun += ":" not in what  # a colon reports on the step at hand
+            shown.update(task, description=what, completed=begun)
+
+        yield step
+
+
+if __name__ == "__main__":
+    sys.exit(main())
