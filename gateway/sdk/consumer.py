@@ -125,18 +125,21 @@ class Consumer:
         case_reference: str | None = None,
         access_token: str | None = None,
         idempotency_key: str | None = None,
+        salt: str | None = None,
     ) -> Answer | Refusal:
         """Ask, and return a verified answer or a verified refusal.
 
         `subject` is `{"sub": …}` or `{"match": {…}}`. `access_token` is an officer's; without one the client asks for
-        itself. Raises `NotAnswered`, `AnswerNotBelievable` or `GatewayUnreachable`.
+        itself. An answer lost on the way is asked for again here; who wants to do so after a restart, too, keeps
+        `idempotency_key` (a UUID) and `salt` (128 random bits, base64url) beforehand and gives both again, with
+        everything else unchanged. Raises `NotAnswered`, `AnswerNotBelievable` or `GatewayUnreachable`.
         """
         body: dict[str, Any] = {
             "service": service,
             "purpose": purpose,
             "subject": subject,
             "fields": list(fields),
-            "salt": secrets.token_urlsafe(16),
+            "salt": salt or secrets.token_urlsafe(16),
         }
         if case_reference is not None:
             body["case_reference"] = case_reference

@@ -85,13 +85,14 @@ class Provider:
         services: Mapping[str, AnswerFunction],
         clock: Clock | None = None,
         ca_file: Path | None = None,
+        documents: GatewayDocuments | None = None,
     ) -> None:
         self._member = member
         self._signer = signer
         self._origin = origin.rstrip("/")
         self._services = dict(services)
         self._clock = clock or SystemClock()
-        self._documents = GatewayDocuments(gateway, ca_file=ca_file)
+        self._documents = documents or GatewayDocuments(gateway, ca_file=ca_file)
         self._nonces = SeenNonces()
 
     def wsgi(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -118,7 +118,7 @@ def test_whether_the_gateway_asked_anybody_is_not_shown_by_an_early_retry(world:
     }
     world.officer_token()
 
-    def ask_and_retry_early(subject: Mapping[str, Any]) -> tuple[int, tuple[int, str], tuple[int, bytes]]:
+    def ask_and_retry_early(subject: Mapping[str, Any]) -> tuple[int, tuple[int, str], tuple[int, bool]]:
         body, key = world.body(asking, subject=subject), str(uuid.uuid4())
         with ThreadPoolExecutor(1) as sender:
             first = sender.submit(world.send, world.signed(body, key=key))

@@ -80,6 +80,8 @@ ATTACKS: dict[str, Callable[[RelyingParty], str]] = {
     "issued in the future": lambda rp: rp.assertion(iat=now_of(rp) + 60, exp=now_of(rp) + 120),
     "not yet valid": lambda rp: rp.assertion(nbf=now_of(rp) + 60),
     "no jti": lambda rp: rp.assertion(jti=None),
+    "exp beyond any calendar": lambda rp: rp.assertion(exp=10**400),
+    "iat beyond any calendar": lambda rp: rp.assertion(iat=-(10**400)),
     "jti not text": lambda rp: rp.assertion(jti=7),
     "endless jti": lambda rp: rp.assertion(jti="x" * 1000),
     "iss another": lambda rp: rp.assertion(iss="somebody-else"),

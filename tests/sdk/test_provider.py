@@ -1,0 +1,263 @@
+"""The provider kit answers the gateway's questions, each once, and nobody else's."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.sdk.provider import AskedQuestion, NoRecord, Provider
+from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES, PROVIDER_TAG, RECORD_TYP
+from gateway.wire.errors import InvalidMessageSignature
+from gateway.wire.keys import SIGNING_ALGORITHMS
+from gateway.wire.message_signatures import HttpRequest, HttpResponse, content_digest, sign_request, verify_response
+from gateway.wire.sd_jwt import verify_sd_jwt
+from gateway.wire.signer import PrivateKeySigner
+from tests.kit.clock import FrozenClock
+from tests.kit.statements import EXCHANGE, ISSUER
+from tests.sdk.standing_in import CONSUMER, HANDLE, StandIn
+
+ORIGIN = "https://api.dwp.example"
+SERVICE = "dwp/free-school-meals/v1"
+ENDPOINT = f"{ORIGIN}/free-school-meals"
+QUESTION = {
+    "exchange": EXCHANGE,
+    "service": SERVICE,
+    "purpose": "free-school-meals",
+    "agreement": "DSA-003",
+    "consumer": CONSUMER,
+    "subject": {"sub": "the-departments-own-name"},
+    "handle": HANDLE,
+    "fields": ["eligible", "tier"],
+    "audience": CONSUMER,
+}
+
+
+class Department:
+    """A department behind the kit, and what it was asked."""
+
+    def __init__(self, gateway: StandIn, clock: FrozenClock) -> None:
+        self.gateway, self.clock = gateway, clock
+        self.asked: list[AskedQuestion] = []
+        self.found: Mapping[str, Any] | NoRecord = {"eligible": True, "tier": "targeted", "award_amount": 54_210}
+        self.provider = Provider(
+            member="dwp",
+            signer=gateway.provider,
+            gateway=ISSUER,
+            origin=ORIGIN,
+            services={SERVICE: self._answer},
+            clock=clock,
+            documents=gateway.documents(),
+        )
+
+    def _answer(self, question: AskedQuestion) -> Mapping[str, Any] | NoRecord:
+        self.asked.append(question)
+        return self.found
+
+    def post(self, request: HttpRequest, *, length: str | None = None) -> HttpResponse:
+        """Send the request through the WSGI door."""
+        started: list[Any] = []
+        environ = {
+            "REQUEST_METHOD": request.method,
+            "RAW_URI": request.target_uri.removeprefix(ORIGIN),
+            "PATH_INFO": request.target_uri.removeprefix(ORIGIN).partition("?")[0],
+            "CONTENT_LENGTH": str(len(request.body)) if length is None else length,
+            "wsgi.input": io.BytesIO(request.body),
+        }
+        for name, value in request.headers.items():
+            environ["CONTENT_TYPE" if name == "Content-Type" else f"HTTP_{name.upper().replace('-', '_')}"] = value
+        body = b"".join(self.provider.wsgi(environ, lambda *given: started.extend(given)))
+        return HttpResponse(status=int(started[0].split()[0]), headers=dict(started[1]), body=body)
+
+
+@pytest.fixture
+def department(clock: FrozenClock) -> Department:
+    return Department(StandIn(clock=clock), clock)
+
+
+def question(department: Department, body: Mapping[str, Any] | bytes = QUESTION, **changes: Any) -> HttpRequest:
+    """A question of the gateway's; `changes` replace what it is signed with."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = HttpRequest(
+        method="POST", target_uri=ENDPOINT, headers={"Content-Type": "application/json"}, body=content
+    )
+    how: dict[str, Any] = {
+        "signer": department.gateway.signer,
+        "client_id": ISSUER,
+        "nonce": "a-nonce-of-its-own",
+        "created": department.clock.now(),
+        "tag": PROVIDER_TAG,
+        **changes,
+    }
+    return sign_request(request, **how)
+
+
+def assert_refused(department: Department, request: HttpRequest) -> None:
+    response = department.post(request)
+    assert response.status == 401
+    assert json.loads(response.body)["code"] == "question_refused"
+    # Nothing is signed for somebody who proved nothing, and the department was not even asked.
+    assert "Signature" not in response.headers
+    assert department.asked == []
+
+
+def test_a_question_is_answered_for_the_consumer_and_this_exchange_alone(department: Department) -> None:
+    request = question(department)
+    response = department.post(request)
+    assert response.status == 200
+    keys = [department.gateway.provider.public_jwk()]
+    now = department.clock.now()
+    verified = verify_response(response, request=request, keys=keys, tag=PROVIDER_TAG, now=now)
+    assert verified.binding == "request"
+    record = verify_sd_jwt(
+        json.loads(response.body)["record"],
+        keys=keys,
+        typ=RECORD_TYP,
+        algorithms=SIGNING_ALGORITHMS,
+        issuer="dwp",
+        audience=CONSUMER,
+        now=now,
+    )
+    assert record.claims["jti"] == EXCHANGE
+    assert record.claims["sub"] == HANDLE
+    # Only what was asked for, though the department's function returned more.
+    assert record.fields == {"eligible": True, "tier": "targeted"}
+    assert department.asked[0].subject == {"sub": "the-departments-own-name"}
+    assert "the-departments-own-name" not in repr(department.asked[0])
+
+
+@pytest.mark.parametrize("reason", ["unknown", "ambiguous", "withheld"])
+def test_no_record_is_told_to_the_gateway_with_its_reason(department: Department, reason: Any) -> None:
+    department.found = NoRecord(reason=reason)
+    request = question(department)
+    response = department.post(request)
+    keys = [department.gateway.provider.public_jwk()]
+    verify_response(response, request=request, keys=keys, tag=PROVIDER_TAG, now=department.clock.now())
+    problem = json.loads(response.body)
+    assert (response.status, problem["code"], problem["reason"]) == (404, "no_record", reason)
+
+
+def test_a_question_that_nobody_signed(department: Department) -> None:
+    signed = question(department)
+    bare = {name: value for name, value in signed.headers.items() if not name.startswith("Signature")}
+    assert_refused(department, replace(signed, headers=bare))
+
+
+def test_a_question_sent_again(department: Department) -> None:
+    request = question(department)
+    assert department.post(request).status == 200
+    department.asked.clear()
+    assert_refused(department, request)
+
+
+def test_a_nonce_is_remembered_for_as_long_as_its_signature_could_be_accepted(department: Department) -> None:
+    ahead = question(department, created=FrozenClock(department.clock.now()).advance(seconds=4))
+    assert department.post(ahead).status == 200
+    department.clock.advance(seconds=63)  # 59 s after `created`: the signature alone would still be good
+    department.asked.clear()
+    assert_refused(department, ahead)
+
+
+@pytest.mark.parametrize("target", ["/free-school-meals?for=another", "/free%2Dschool-meals", "/another-service"])
+def test_a_question_to_another_place(department: Department, target: str) -> None:
+    assert_refused(department, replace(question(department), target_uri=ORIGIN + target))
+
+
+def test_a_question_meant_for_another_department(department: Department) -> None:
+    """Signed well by the gateway, for another origin: a department must not pass questions on as its own."""
+    elsewhere = HttpRequest(
+        method="POST", target_uri="https://api.hmrc.example/free-school-meals", body=json.dumps(QUESTION).encode()
+    )
+    signed = sign_request(
+        elsewhere,
+        signer=department.gateway.signer,
+        client_id=ISSUER,
+        nonce="a-nonce-of-its-own",
+        created=department.clock.now(),
+        tag=PROVIDER_TAG,
+    )
+    assert_refused(department, replace(signed, target_uri=ENDPOINT))
+
+
+def test_a_question_in_another_issuers_name(department: Department) -> None:
+    assert_refused(department, question(department, client_id="https://gateway.another.example"))
+
+
+def test_a_question_by_a_key_that_the_gateway_does_not_state(department: Department) -> None:
+    assert_refused(department, question(department, signer=PrivateKeySigner.generate("ES256")))
+
+
+def test_a_signature_of_the_gateways_for_another_use(department: Department) -> None:
+    assert_refused(department, question(department, tag=EXCHANGE_TAG))
+
+
+@pytest.mark.parametrize("seconds", [-61, 6])
+def test_a_question_of_another_time(department: Department, seconds: int) -> None:
+    then = FrozenClock(department.clock.now()).advance(seconds=seconds)
+    assert_refused(department, question(department, created=then))
+
+
+def test_a_question_that_was_changed_on_the_way(department: Department) -> None:
+    signed = question(department)
+    more = signed.body.replace(b'"tier"', b'"award_amount"')
+    assert_refused(department, replace(signed, body=more))
+    assert_refused(department, replace(signed, body=more).with_headers({"Content-Digest": content_digest(more)}))
+
+
+def test_a_new_key_of_the_gateways_is_looked_up_once_more(department: Department) -> None:
+    assert department.post(question(department)).status == 200
+    department.gateway.signer = PrivateKeySigner.generate("ES256")
+    assert department.post(question(department, nonce="another-nonce")).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"{",
+        {**QUESTION, "subject": "the-departments-own-name"},
+        {**QUESTION, "fields": "eligible"},
+        {**QUESTION, "fields": [1]},
+        {name: value for name, value in QUESTION.items() if name != "handle"},
+    ],
+)
+def test_a_question_that_cannot_be_read_is_said_to_be_so(
+    department: Department, body: Mapping[str, Any] | bytes
+) -> None:
+    request = question(department, body)
+    response = department.post(request)
+    assert (response.status, json.loads(response.body)["code"]) == (400, "malformed_question")
+    keys = [department.gateway.provider.public_jwk()]
+    verify_response(response, request=request, keys=keys, tag=PROVIDER_TAG, now=department.clock.now())
+    assert department.asked == []
+
+
+def test_a_service_that_is_not_answered_here(department: Department) -> None:
+    response = department.post(question(department, {**QUESTION, "service": "dwp/another/v1"}))
+    assert (response.status, json.loads(response.body)["code"]) == (404, "unknown_service")
+
+
+@pytest.mark.parametrize("length", [str(MAX_REQUEST_BYTES + 1), "a lot", "-1"])
+def test_a_question_too_large_is_not_read(department: Department, length: str) -> None:
+    response = department.post(question(department), length=length)
+    assert response.status == 413
+    assert department.asked == []
+
+
+def test_a_body_longer_than_it_says_is_not_the_one_that_was_signed(department: Department) -> None:
+    assert_refused(department, replace(question(department), body=json.dumps(QUESTION).encode() + b" "))
+
+
+def test_health_is_told_to_anybody(department: Department) -> None:
+    response = department.post(HttpRequest(method="GET", target_uri=f"{ORIGIN}/healthz"))
+    assert response.status == 200
+    with pytest.raises(InvalidMessageSignature):
+        verify_response(
+            response,
+            request=HttpRequest(method="GET", target_uri=f"{ORIGIN}/healthz"),
+            keys=[department.gateway.provider.public_jwk()],
+            tag=PROVIDER_TAG,
+            now=department.clock.now(),
+        )
