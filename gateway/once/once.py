@@ -16,7 +16,8 @@ def first_use(session: Session, *, kind: str, owner: str, value: str, expires_at
     Atomic: the claim belongs to the caller's transaction, and a concurrent claim waits for it or fails. Only a digest
     is kept. `expires_at` must be later than the last moment at which the value could still be accepted.
     """
-    digest = hashlib.sha256(f"{owner}\x00{value}".encode()).digest()
+    # A JSON string may hold a lone surrogate, which is still a value to be used once.
+    digest = hashlib.sha256(f"{owner}\x00{value}".encode("utf-8", "surrogatepass")).digest()
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     claim = insert(UsedRow).values(kind=kind, digest=digest, expires_at=expires_at).on_conflict_do_nothing()
     return session.execute(claim.returning(UsedRow.kind)).first() is not None

@@ -6,7 +6,6 @@ never bring or point to a key of its own. Replay (`jti`) is refused by the calle
 """
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from gateway.wire.signer import Signer
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
 DEFAULT_LEEWAY_SECONDS = 5
+_LAST_NUMERIC_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second a datetime can hold
 
 # RFC 8725 §3.10 and RFC 7515 §4.1.11: a header may neither bring a key, nor point to one, nor change the rules.
 _REFUSED_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c", "b64")
@@ -233,6 +233,7 @@ def _numeric_date(claims: Mapping[str, Any], name: str, *, required: bool = Fals
             raise InvalidClaims(f"{name} is missing")
         return float("-inf")
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidClaims(f"{name} is not a number")
+    # Beyond the year 9999 there is no date, and integers of any length would not even fit a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LAST_NUMERIC_DATE:
+        raise InvalidClaims(f"{name} is not a number of seconds")
     return value

@@ -28,6 +28,7 @@ from gateway.wire.signer import Signer
 
 _SALT_BYTES = 16  # RFC 9901 §9.3: at least 128 bits of salt.
 _HASH = "sha-256"
+_MAX_DEPTH = 32
 
 # Claims that say what the record is and for whom: a disclosure must not be able to state them.
 _REGISTERED = ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf", "vct")
@@ -161,7 +162,10 @@ def _check_field_name(name: str, claims: Mapping[str, object]) -> None:
         raise InvalidRecord("a field has the name of a clear claim")
 
 
-def _holds_disclosures(value: object) -> bool:
+def _holds_disclosures(value: object, depth: int = 0) -> bool:
+    # Whoever reads the record walks through it too: a value nested without end would exhaust any of them.
+    if depth > _MAX_DEPTH:
+        raise InvalidRecord("a value is nested too deeply")
     if isinstance(value, dict):
-        return "_sd" in value or "..." in value or any(map(_holds_disclosures, value.values()))
-    return isinstance(value, list) and any(map(_holds_disclosures, value))
+        return "_sd" in value or "..." in value or any(_holds_disclosures(item, depth + 1) for item in value.values())
+    return isinstance(value, list) and any(_holds_disclosures(item, depth + 1) for item in value)

@@ -141,9 +141,13 @@ def blueprint(door: ExchangeDoor) -> Blueprint:
 
 def _head_of_request(issuer: str) -> HttpRequest:
     """Take the request as it was sent: the raw target, not the decoded path, under the issuer's own authority."""
-    raw = request.environ.get("RAW_URI") or request.environ["PATH_INFO"]
+    raw = str(request.environ.get("RAW_URI") or request.environ["PATH_INFO"])
+    if not raw.startswith("/"):
+        # RFC 9112 §3.2.2: a target may come in absolute form. Like a Host header, the authority it names is not
+        # believed: what was signed for another gateway must not be taken for a request to this one.
+        raw = "/" + raw.partition("://")[2].partition("/")[2]
     parts = urlsplit(issuer)
-    target = f"{parts.scheme}://{parts.netloc}{raw}" if raw.startswith("/") else raw
+    target = f"{parts.scheme}://{parts.netloc}{raw}"
     return HttpRequest(method=request.method, target_uri=target, headers=HeaderFields(request.headers))
 
 
