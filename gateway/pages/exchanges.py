@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.recorded import MAX_EVENTS, find_events
 from gateway.directory.members import list_clients, list_members
-from gateway.identity.accounts import Account, find_account
+from gateway.identity.accounts import Account, find_account_even_suspended
 from gateway.policy.registers import Registers
 from gateway.sharing.catalogue.services import list_services
 from gateway.sharing.exchange.listing import ListedExchange
@@ -35,7 +35,7 @@ def load_names(session: Session, registers: Registers) -> Names:
         clients={client.client_id: client.name for client in list_clients(session)},
         services={service.id: service.title for service in list_services(session)},
         purposes=registers.purposes,
-        legal_gateways={code: power.title for code, power in registers.legal_gateways.items()},
+        legal_gateways={code: f"{power.title} ({power.source})" for code, power in registers.legal_gateways.items()},
     )
 
 
@@ -50,6 +50,7 @@ def listed_in_words(session: Session, item: ListedExchange, names: Names) -> dic
         "officer": officer.name if officer else None,
         "subject_reference": item.subject[:PSEUDONYM_LENGTH],
         "service": _name(names.services, item.service),
+        "service_id": item.service,
         "purpose": _name(names.purposes, item.purpose),
         "decision": item.decision if item.outcome != "open" else None,
         "outcome": item.outcome,
@@ -68,7 +69,6 @@ def whole_in_words(session: Session, item: ListedExchange, names: Names) -> dict
             "officer_roles": officer.roles if officer else (),
             "provider": _name(names.members, item.provider) if item.provider else None,
             "legal_gateway": _name(names.legal_gateways, item.legal_gateway) if item.legal_gateway else None,
-            "service_id": item.service,
             "leaf_index": _leaf_index(session, item),
         }
     )
@@ -83,7 +83,7 @@ def _leaf_index(session: Session, item: ListedExchange) -> int | None:
 
 
 def _officer(session: Session, item: ListedExchange) -> Account | None:
-    return find_account(session, item.officer) if item.officer is not None else None
+    return find_account_even_suspended(session, item.officer) if item.officer is not None else None
 
 
 def _name(names: Mapping[str, str], code: str) -> str:

@@ -40,6 +40,7 @@ AUDITOR = "auditor"
 PAGE_SIZE = 25
 HOME = "/"
 EXCHANGES = "/auditor/exchanges"
+IN_WORDS = {"open": "In progress"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ def _exchanges(tools: PageTools) -> str:
         filters={
             "outcome": chosen.outcome or "",
             "consumer": chosen.consumer or "",
-            "outcomes": [(outcome, outcome.capitalize()) for outcome in OUTCOMES],
+            "outcomes": [(outcome, IN_WORDS.get(outcome, outcome.capitalize())) for outcome in OUTCOMES],
             "consumers": sorted(names.members.items(), key=lambda member: member[1]),
         },
         total=total,
@@ -225,7 +226,7 @@ def _chosen(name: str, choices: Mapping[str, str] | tuple[str, ...]) -> str | No
     """Return the chosen filter, None for all; a choice that the page does not offer is refused, not overlooked."""
     value = request.args.get(name) or None
     if value is not None and value not in choices:
-        raise FilterUnknown
+        raise FilterUnknown(f"The filter {name} has no such choice.")
     return value
 
 

@@ -16,6 +16,7 @@ from gateway.demo.world import DemoAccount
 from gateway.sdk.verify import verify
 from tests.journeys.hands import Hands, Keyboard, Pointer
 from tests.kit.browser import DESKTOP, PHONE, assert_accessible, assert_fits, chromium, complaints_of
+from tests.kit.endings import abandoned, disclosed, failed, without_record
 from tests.kit.world import World
 
 pytestmark = pytest.mark.browser
@@ -171,3 +172,68 @@ def test_an_officer_asks_and_an_auditor_takes_the_proof_away(
     assert receipt.outcome == "refused"
     assert [rule.code for rule in receipt.rules] == ["field_not_covered"]
     world.assert_log_verifies()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_other_page_somebody_may_meet_is_accessible_and_whole(
+    viewport: Any, world: World, browser: Browser
+) -> None:
+    exchanges = [make(world) for make in (disclosed, without_record, failed, abandoned)]
+    journey = Journey(world=world, hands=Pointer(), look=look_closely)
+    with browser.new_context(viewport=viewport) as context:
+        page = context.new_page()
+        complaints = complaints_of(page)
+        page.goto(world.issuer)
+        look_closely(page)
+        page.goto(f"{world.issuer}/auditor/exchanges")
+        journey.sign_in(page, world.officer(member=OVERSIGHT, roles=("auditor",)))
+        for path in (*exchanges, "", "?outcome=open&consumer=oversight"):
+            page.goto(f"{world.issuer}/auditor/exchanges" + (path if path.startswith("?") else f"/{path}" * bool(path)))
+            look_closely(page)
+        for path in ("/", "/account"):
+            page.goto(world.issuer + path)
+            expect(page.locator("body")).to_contain_text("Test Specimen")
+            look_closely(page)
+        assert complaints == []
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pages_that_say_no_are_accessible_whole_and_within_the_policy(
+    viewport: Any, world: World, browser: Browser
+) -> None:
+    journey = Journey(world=world, hands=Pointer(), look=look_closely)
+    gateway, portal = world.issuer, world.layout.portal
+    with browser.new_context(viewport=viewport) as context:
+        page = context.new_page()
+        complaints = complaints_of(page)
+        for address, status in (
+            (f"{gateway}/no-such-page", 404),
+            (f"{gateway}/authorize?client_id=nobody", 400),
+            (f"{portal}/no-such-page", 404),
+            (f"{portal}/callback?iss={gateway}&code=forged&state=forged", 400),
+            (f"{portal}/callback?iss=é", 400),
+        ):
+            answer = page.goto(address)
+            assert answer is not None
+            assert answer.status == status, address
+            look_closely(page)
+        # Wrong words at every form.
+        page.goto(f"{gateway}/sign-in?next=/auditor/exchanges")
+        officer = world.officer()
+        journey.hands.type_into(page, "Email address", officer.email)
+        journey.hands.type_into(page, "Password", "not the password")
+        journey.hands.press(page, "Sign in")
+        expect(page.get_by_role("alert")).to_contain_text("Enter a correct email address and password")
+        look_closely(page)
+        page.goto(f"{gateway}/sign-in?next=/auditor/exchanges")
+        journey.sign_in(page, officer)
+        expect(page.get_by_role("heading", level=1)).to_have_text("You do not have permission to see this page")
+        look_closely(page)
+        journey.hands.follow(page, page.get_by_role("link", name="Go to the start page"))
+        expect(page.get_by_text("You are signed in.")).to_be_visible()
+        # What was answered with an error is told by the browser as that, and as nothing else.
+        assert [words for words in complaints if not is_error_answer(words)] == []
+
+
+def is_error_answer(words: str) -> bool:
+    return words.startswith(("http://", "Failed to load resource: the server responded with a status of 4"))
