@@ -54,7 +54,7 @@ class Throttle:
         ends = now + limit.window
         claim = insert(AttemptsRow).values(key=self._hash(limit, value), attempts=1, expires_at=ends)
         over = AttemptsRow.expires_at <= now
-        counted = session.execute(
+        attempts, counted_until = session.execute(
             claim.on_conflict_do_update(
                 index_elements=[AttemptsRow.key],
                 set_={
@@ -63,9 +63,10 @@ class Throttle:
                 },
             ).returning(AttemptsRow.attempts, AttemptsRow.expires_at)
         ).one()
-        if counted.attempts <= limit.attempts:
+        if attempts <= limit.attempts:
             return None
-        return max(1, math.ceil((counted.expires_at - now).total_seconds()))
+        seconds: float = (counted_until - now).total_seconds()
+        return max(1, math.ceil(seconds))
 
     def forget(self, session: Session, limits: Sequence[Limit], value: str) -> None:
         """Start counting afresh, after a success."""
