@@ -1,19 +1,25 @@
 """One guarded HTTP request.
 
 The host is resolved here, every address is judged, and the connection is made to the judged address itself, so that a
-name which changes its mind between check and use gains nothing (DNS rebinding).
+name which changes its mind between check and use gains nothing (DNS rebinding). The time given is for the whole of the
+answer: every wait on the socket, in whatever part of the answer, is for what is left of it.
 """
 
+import http.client
+import io
 import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 from urllib3.util import Timeout
@@ -87,7 +93,6 @@ class HttpClient:
         max_bytes: int,
     ) -> Answer:
         """Send one request; raises `AddressForbidden`, `Unreachable`, `TooSlow` or `AnswerTooLarge`."""
-        deadline = time.monotonic() + timeout_seconds
         pool, host = self._pool_for(url)
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -103,7 +108,7 @@ class HttpClient:
                 preload_content=False,
             )
             try:
-                content = _read(response, deadline=deadline, max_bytes=max_bytes)
+                content = _read(response, max_bytes=max_bytes)
             except BaseException:
                 response.close()
                 raise
@@ -136,8 +141,10 @@ class HttpClient:
 
     def _make_pool(self, scheme: str, address: str, port: int, hostname: str) -> urllib3.HTTPConnectionPool:
         if scheme == "http":
-            return urllib3.HTTPConnectionPool(address, port, maxsize=16)
-        return urllib3.HTTPSConnectionPool(
+            plain = urllib3.HTTPConnectionPool(address, port, maxsize=16)
+            plain.ConnectionCls = _TimedHttp
+            return plain
+        pool = urllib3.HTTPSConnectionPool(
             address,
             port,
             maxsize=16,
@@ -145,6 +152,8 @@ class HttpClient:
             server_hostname=hostname,
             assert_hostname=hostname,
         )
+        pool.ConnectionCls = _TimedHttps
+        return pool
 
 
 def _judged_address(host: str, port: int, *, allowed: bool) -> str:
@@ -158,13 +167,64 @@ def _judged_address(host: str, port: int, *, allowed: bool) -> str:
     return min(found, key=lambda address: (":" in address, address))
 
 
-def _read(response: urllib3.BaseHTTPResponse, *, deadline: float, max_bytes: int) -> bytes:
-    """Read at most `max_bytes` before `deadline`, so that a dripping answer cannot hold a worker."""
+def _read(response: urllib3.BaseHTTPResponse, *, max_bytes: int) -> bytes:
     content = bytearray()
     while chunk := response.read1(CHUNK):
         content += chunk
         if len(content) > max_bytes:
             raise AnswerTooLarge
-        if time.monotonic() > deadline:
-            raise TooSlow(detail="the answer dripped")
     return bytes(content)
+
+
+class _UntilDeadline(io.RawIOBase):
+    """What a socket receives, until a moment on `time.monotonic`'s scale.
+
+    A timeout on the socket bounds each wait; a server that sends a byte before each of them ends would never be done.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        # The socket's own file keeps the socket open for as long as the answer is read.
+        self._received = cast("io.RawIOBase", sock.makefile("rb", buffering=0))
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer dripped")
+        self._sock.settimeout(left)
+        return self._received.readinto(buffer)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _TimedAnswer(http.client.HTTPResponse):
+    """An answer whose every part arrives before the deadline, or not at all."""
+
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_UntilDeadline(sock, deadline))
+
+
+def _timed(connection: HTTPConnection) -> None:
+    # By now the pool has set the connection's timeout to what is left of the whole.
+    deadline = time.monotonic() + float(connection.timeout or 0)
+    connection.response_class = partial(_TimedAnswer, deadline=deadline)  # type: ignore[assignment]
+
+
+class _TimedHttp(HTTPConnection):
+    def getresponse(self) -> Any:
+        _timed(self)
+        return super().getresponse()
+
+
+class _TimedHttps(HTTPSConnection):
+    def getresponse(self) -> Any:
+        _timed(self)
+        return super().getresponse()
