@@ -135,7 +135,7 @@ def keys_export(output: Path | None) -> None:
 
 @main.group()
 def clients() -> None:
-    """Members' systems."""
+    """Members' systems: which there are, and how each is registered."""
 
 
 @clients.command("list")

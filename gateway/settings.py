@@ -10,10 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from environs import Env, EnvError, FileAwareEnv, validate
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from gateway.errors import SettingsError
 
 SECRET = {"secret": True}
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POLICIES_DIR = Path(__file__).resolve().parent.parent / "policies"
 """The policies that come with the code."""
 
@@ -120,9 +123,15 @@ def process_environment(settings: Settings) -> dict[str, str]:
 def _masked(metadata: Any, value: object) -> str:
     if not metadata.get("secret"):
         return ",".join(value) if isinstance(value, tuple) else str(value)
-    scheme, separator, rest = str(value).partition("://")
-    # A database URL is worth reading without its credentials: keep scheme, host and name.
-    return f"{scheme}://***@{rest.rpartition('@')[2]}" if separator and "@" in rest else str(value)
+    try:
+        # Read as the driver will read it: a password may hold any character, and may stand among the options too.
+        url = make_url(str(value))
+    except ArgumentError:
+        return "***"
+    # What is worth reading of a database's address: which kind, where, which one.
+    credentials = "***@" if url.username is not None or url.password is not None else ""
+    place = (url.host or "") + (f":{url.port}" if url.port else "")
+    return f"{url.drivername}://{credentials}{place}/{url.database or ''}{'?***' if url.query else ''}"
 
 
 def load_settings() -> Settings:
@@ -159,5 +168,5 @@ def _read(env: Env) -> Settings:
         database_timeout=env.float("DATABASE_TIMEOUT", 5.0, validate=validate.Range(min=0.1)),
         sequencer_interval=env.float("SEQUENCER_INTERVAL", 0.2, validate=validate.Range(min=0.01)),
         merge_delay=env.float("MERGE_DELAY", 10.0, validate=validate.Range(min=1.0)),
-        log_level=env.str("LOG_LEVEL", "INFO"),
+        log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
     )

@@ -34,7 +34,7 @@ Prepare = Callable[[Settings], Prepared]
 def demo_command(prepare: Prepare) -> click.Command:
     """Return the command; `prepare` is called when it runs."""
 
-    @click.command("demo")
+    @click.command("demo", short_help="See everything at work, with invented people.")
     @click.option("--once", is_flag=True, help="Stop after the walk; the exit status tells whether every step held.")
     @click.option("--fresh", is_flag=True, help="Forget what earlier runs left, and start anew.")
     @click.option(

@@ -44,7 +44,10 @@ def accounts_group(open_context: Callable[[], AccountsContext]) -> click.Group:
     """Make the group; `open_context` is called when a command runs, not before."""
     commands = _Commands(open_context)
     group = click.Group("accounts", help="People who can sign in: citizens and officers.")
-    name = [click.Option(["--given-name"], required=True), click.Option(["--family-name"], required=True)]
+    name = [
+        click.Option(["--given-name"], required=True, help="As the person writes it."),
+        click.Option(["--family-name"], required=True, help="As the person writes it."),
+    ]
     no_code = click.Option(["--without-code"], is_flag=True, help="Let this person sign in by password alone.")
     email = click.Argument(["email"])
     kind = click.Option(["--kind"], type=KIND, required=True, help="Which kind of account has this address.")
