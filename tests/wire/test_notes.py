@@ -55,6 +55,8 @@ def test_a_verifier_key_survives_and_is_the_one_an_independent_library_writes() 
         f"{NAME}+{KEY.key_id.hex()}+AQAA",
         f"+{KEY.key_id.hex()}+{KEY.encode().split('+', 2)[2]}",
     ],
+    # The key is new in every process; the names of tests must not be.
+    ids=["empty", "no key", "short key", "other name", "other end", "longer", "other type", "no public key", "no name"],
 )
 def test_a_malformed_or_altered_verifier_key_is_refused(vkey: str) -> None:
     with pytest.raises(InvalidNote):
