@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from gateway.audit.errors import DetailsAltered, DetailsErased, EntryTooLarge, EventNotFound, EventRefused
 from gateway.audit.events import check_registered
 from gateway.audit.models import EventRow
-from gateway.audit.noise import EVERYONE_ELSE, count_one, network_of, take_finished
+from gateway.audit.noise import ENTRIES_A_MINUTE, EVERYONE_ELSE, count_one, network_of, take_finished
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.clock import rfc3339
 from gateway.db import new_id
@@ -119,15 +119,17 @@ class AuditLog:
             raise DetailsErased
         return _open_details(row, key)
 
-    def count_noise(self, session: Session, *, source: str, code: str, at: datetime) -> None:
+    def count_noise(self, session: Session, *, source: str, code: str, at: datetime) -> bool:
         """Count one unauthenticated request; `source` is a network address, kept only as a keyed hash.
 
-        `code` says what was wrong and is one of ours, never a word of the request's.
+        `code` says what was wrong and is one of ours, never a word of the request's. Returns whether this minute has
+        room for an entry about this very request, where the caller has more to tell than the count: `ENTRIES_A_MINUTE`
+        of each code, so that strangers cannot make the log grow without bound.
         """
         if not _PLAIN.fullmatch(code):
             raise EventRefused(detail="a code of noise is plain text")
         tag = self._subject_keys.tag(f"source\x00{network_of(source)}")
-        count_one(session, source_tag=tag, code=code, at=at)
+        return count_one(session, source_tag=tag, code=code, at=at) <= ENTRIES_A_MINUTE
 
     def flush_noise(self, session: Session, *, now: datetime, limit: int = 500) -> int:
         """Turn counts of minutes that are over into entries, at most `limit`; returns how many."""

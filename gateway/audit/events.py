@@ -148,7 +148,7 @@ _TYPES = (
     ),
     EventType(
         name="identity.sign_in.failed",
-        description="Signing in to a known account failed: wrong password or code, throttled, suspended.",
+        description="Signing in failed: wrong password or code, suspended, or nobody we know; the public part tells none of these.",
         fields=_SIGN_IN,
         outcomes=(REFUSED,),
     ),
@@ -196,7 +196,8 @@ _TYPES = (
     ),
     EventType(
         name="oidc.client.rejected",
-        description="An assertion named a known client and failed: bad signature, wrong audience, expired, replayed.",
+        description="An assertion named a known client and failed: bad signature, wrong audience, expired, replayed. "
+        "The member is named publicly only when the client's own key had signed it.",
         fields=_TOKENS,
         outcomes=(REFUSED,),
     ),

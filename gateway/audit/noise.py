@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.models import NoiseRow
 
+ENTRIES_A_MINUTE = 300
+"""Of what strangers can cause and the log still tells one by one, at most so many entries a minute; all is counted."""
 MAX_SOURCES = 64
 """How many sources are told apart within one minute and code; the rest are counted together as one."""
 EVERYONE_ELSE = "everyone-else"
@@ -37,8 +39,8 @@ def network_of(source: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else source  # noqa: PLR2004
 
 
-def count_one(session: Session, *, source_tag: str, code: str, at: datetime) -> None:
-    """Count one request in the caller's transaction."""
+def count_one(session: Session, *, source_tag: str, code: str, at: datetime) -> int:
+    """Count one request in the caller's transaction; returns how many this minute has seen of this code."""
     minute = at.replace(second=0, microsecond=0)
     known = session.get(NoiseRow, {"minute": minute, "code": code, "source_tag": source_tag}) is not None
     if not known:
@@ -54,6 +56,8 @@ def count_one(session: Session, *, source_tag: str, code: str, at: datetime) -> 
             set_={"count": NoiseRow.count + 1},
         )
     )
+    seen = select(func.sum(NoiseRow.count)).where(NoiseRow.minute == minute, NoiseRow.code == code)
+    return int(session.scalar(seen) or 0)
 
 
 def take_finished(session: Session, *, now: datetime, limit: int) -> tuple[NoiseCount, ...]:

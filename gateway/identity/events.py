@@ -19,9 +19,19 @@ class IdentityEvents:
             f"identity.{signed_in.account.kind}.signed_in", DONE, signed_in.account, **_of(signed_in), source=source
         )
 
-    def sign_in_failed(self, account: Account, *, source: str, reason: str) -> Event:
-        """Somebody tried to be this person and failed; `reason` is one of our own words."""
-        return self._event("identity.sign_in.failed", REFUSED, account, source=source, reason=reason)
+    def sign_in_failed(self, account: Account | None, *, source: str, reason: str) -> Event:
+        """Somebody tried to be this person, or nobody we know, and failed; `reason` is one of our own words.
+
+        The log is public: what it shows is the same for both, so that nobody learns there who has an account.
+        """
+        about = _about(account) if account is not None else {}
+        return Event(
+            name="identity.sign_in.failed",
+            outcome=REFUSED,
+            members=(),
+            details={**about, "source": source, "reason": reason},
+            subject=self._references.reference_of_account(account.account_id) if account is not None else None,
+        )
 
     def session_ended(self, signed_in: SignedIn, *, source: str, reason: str) -> Event:
         """A session ended; `reason` is one of our own words."""
@@ -42,18 +52,21 @@ class IdentityEvents:
         return self._event("identity.account.reinstated", DONE, account, by=by)
 
     def _event(self, name: str, outcome: str, account: Account, **details: object) -> Event:
-        about: dict[str, object] = {
-            "account": str(account.account_id),
-            "account_kind": str(account.kind),
-            "member": account.member_code,
-        }
         return Event(
             name=name,
             outcome=outcome,
             members=(account.member_code,) if account.member_code else (),
-            details=about | details,
+            details=_about(account) | details,
             subject=self._references.reference_of_account(account.account_id),
         )
+
+
+def _about(account: Account) -> dict[str, object]:
+    return {
+        "account": str(account.account_id),
+        "account_kind": str(account.kind),
+        "member": account.member_code,
+    }
 
 
 def _of(signed_in: SignedIn) -> dict[str, object]:

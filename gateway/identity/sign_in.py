@@ -81,11 +81,11 @@ class SignIn:
             stored = [_account_and_hash(session, kind, typed) for kind in kinds]
         # Every one is checked whatever the first gave: the time taken depends on `kinds` alone.
         right = [account for account, hashed in stored if self.passwords.matches(hashed, password) and account]
-        known = [account for account, _ in stored if account]
+        tried = [account for account, _ in stored]
         with self.database.write() as session:
             account = find_account(session, right[0].account_id) if right else None
             if account is None:
-                return self._password_refused(session, known, suspended=bool(right), source=source, now=now)
+                return self._password_refused(session, tried, suspended=bool(right), source=source, now=now)
             self._rehash_if_needed(session, account, password)
             self.throttle.forget(session, PASSWORD_LIMITS, typed)
             self.throttle.refund(session, SOURCE_LIMIT, source)
@@ -145,13 +145,15 @@ class SignIn:
             raise TooManyAttempts(f"You can try again in {_in_words(longest)}", retry_after=longest)
 
     def _password_refused(
-        self, session: Session, known: list[Account], *, suspended: bool, source: str, now: datetime
+        self, session: Session, tried: list[Account | None], *, suspended: bool, source: str, now: datetime
     ) -> StepRefused:
-        for account in known:
-            failed = self.events.sign_in_failed(account, source=source, reason="suspended" if suspended else "password")
-            self.audit.append(session, failed, at=now)
-        if not known:
-            self.audit.count_noise(session, source=source, code="sign_in.unknown_account", at=now)
+        # One entry for each kind of account that was tried, whether or not there is one: the log is public, and must
+        # not tell who has an account either.
+        if self.audit.count_noise(session, source=source, code="sign_in.failed", at=now):
+            reason = "suspended" if suspended else "password"
+            for account in tried:
+                failed = self.events.sign_in_failed(account, source=source, reason=reason if account else "unknown")
+                self.audit.append(session, failed, at=now)
         return StepRefused()
 
     def _password_accepted(

@@ -44,6 +44,8 @@ class ClientRejected:
 
     reason: str
     client: Client | None = None
+    signed: bool = False
+    """Whether the assertion was signed by that client's own key, so that it is the client who failed."""
 
 
 class AssertionInvalid(GatewayError):
@@ -62,15 +64,17 @@ def verify_assertion(
     client = _named_client(session, assertion)
     if client is None:
         return ClientRejected(reason="unknown_client")
+    signed = False
     try:
         verified = verify_jws(assertion, keys=client.keys, typ=_accepted_type(assertion), algorithms=ALGORITHMS)
+        signed = True
         claims = parse_claims(verified)
         for check in CHECKS:
             check(claims, client, form, endpoints, now)
     except AssertionInvalid as error:
-        return ClientRejected(reason=error.public, client=client)
+        return ClientRejected(reason=error.public, client=client, signed=signed)
     except GatewayError as error:
-        return ClientRejected(reason=error.code, client=client)
+        return ClientRejected(reason=error.code, client=client, signed=signed)
     return _verified(verified, claims, client)
 
 

@@ -72,7 +72,7 @@ class TokenRequests:
         self, session: Session, form: Parameters, assertion: VerifiedAssertion, *, source: str, now: datetime
     ) -> TokensGranted | TokensRefused:
         if not claim_assertion(session, assertion):
-            rejected = ClientRejected(reason="assertion_replayed", client=assertion.client)
+            rejected = ClientRejected(reason="assertion_replayed", client=assertion.client, signed=True)
             return self._record_rejected(session, rejected, source=source, now=now)
         # Asked again here, because between the read and this turn to write the client may have been disabled.
         client = find_client(session, assertion.client.client_id)
@@ -95,13 +95,16 @@ class TokenRequests:
         self, session: Session, rejected: ClientRejected, *, source: str, now: datetime
     ) -> TokensRefused:
         client = rejected.client
-        if client is None:
-            self.audit.count_noise(session, source=source, code=f"oidc.{rejected.reason}", at=now)
-        else:
+        room = True
+        if not rejected.signed:
+            # Anyone can name a client: without its signature this is noise, and no member is named for it in public.
+            code = f"oidc.{rejected.reason}" if client is None else "oidc.client_unproved"
+            room = self.audit.count_noise(session, source=source, code=code, at=now)
+        if client is not None and room:
             event = Event(
                 name="oidc.client.rejected",
                 outcome=REFUSED,
-                members=(client.member_code,),
+                members=(client.member_code,) if rejected.signed else (),
                 details={
                     "client": client.client_id,
                     "member": client.member_code,

@@ -83,6 +83,6 @@ def test_failures_of_known_people_are_in_the_log_by_account(world: OidcWorld) ->
     failed = [
         event
         for event in world.events("identity.sign_in.failed")
-        if event["account"] == str(officer.account.account_id)
+        if event.get("account") == str(officer.account.account_id)
     ]
     assert [event["reason"] for event in failed] == ["password"]
