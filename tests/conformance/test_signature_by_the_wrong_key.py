@@ -74,6 +74,11 @@ def test_the_key_of_another_member_under_the_name_of_the_clients_key(world: Worl
     assert_proves_nothing(world, signed_by(unsigned(world), forged, client_id=PORTAL_CLIENT))
 
 
+def test_the_clients_own_key_under_the_name_of_another_system(world: World) -> None:
+    other = another_client(world)
+    assert_proves_nothing(world, signed_by(unsigned(world), world.signer(PORTAL_CLIENT), client_id=other.client_id))
+
+
 def test_the_key_with_which_a_member_signs_agreements(world: World) -> None:
     assert_proves_nothing(world, signed_by(unsigned(world), world.signer(DWP), client_id=PORTAL_CLIENT))
 

@@ -1,5 +1,6 @@
 """The person asked about: from the consumer's name for them to the provider's, with nothing shared between the two."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,7 +42,7 @@ class Translator:
     def translate(self, session: Session, subject: Subject, *, caller: Caller) -> TranslatedSubject:
         """Find the subject of a request; reads only. A `sub` that names nobody here gives a person who is not known."""
         if isinstance(subject, SubjectByMatch):
-            reference = self._references.reference_of_attributes(subject.attributes)
+            reference = self._references.reference_of_attributes(_however_spelt(subject.attributes))
             return TranslatedSubject(
                 reference=reference, consumer_sub=None, account=None, attributes=dict(subject.attributes)
             )
@@ -64,3 +65,8 @@ class Translator:
         if subject.account is None:
             return {"match": dict(subject.attributes or {})}
         return {"sub": self._pairwise.sub_for(session, subject.account, sector=provider.sector, at=at)}
+
+
+def _however_spelt(attributes: Mapping[str, str]) -> dict[str, str]:
+    """One spelling for what providers match alike: else capitals or a space would make another person of somebody."""
+    return {name: " ".join(unicodedata.normalize("NFKC", text).casefold().split()) for name, text in attributes.items()}

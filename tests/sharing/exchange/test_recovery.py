@@ -1,31 +1,17 @@
 """What happens to exchanges that nobody finished, and to answers that nobody came back for."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
-
-from gateway.app import Gateway, assemble
+from gateway.app import Gateway
 from gateway.audit.recorded import find_events
 from gateway.db import new_id
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.outcomes import Ending, close_abandoned, forget_answers
-from gateway.signing.signing_keys import Purpose, make_missing_keys
+from gateway.signing.signing_keys import Purpose
 from gateway.wire.receipts import verify_receipt
 from tests.kit.clock import FrozenClock
-from tests.kit.oidc_world import settings_for
-
-
-@pytest.fixture
-def gateway(database_url: str, tmp_path: Path, clock: FrozenClock) -> Iterator[Gateway]:
-    settings = settings_for(database_url=database_url, state_dir=tmp_path, port=1)
-    make_missing_keys(settings.keys_dir)
-    made = assemble(settings, clock=clock)
-    yield made
-    made.database.close()
 
 
 def record_exchange(gateway: Gateway, **changes: Any) -> UUID:
