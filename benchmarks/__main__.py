@@ -112,7 +112,16 @@ def _world(url: str) -> Iterator[World]:
     with (
         tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder,
         processes(Path(folder) / "logs") as group,
-        running_world(Path(folder) / "state", url, group, workers=WORKERS, threads=THREADS) as world,
+        # Beyond these, the settings are those that a deployment starts with.
+        running_world(
+            Path(folder) / "state",
+            url,
+            group,
+            workers=WORKERS,
+            threads=THREADS,
+            sequencer_interval=0.2,
+            exchange_lease=30.0,
+        ) as world,
     ):
         yield world
 

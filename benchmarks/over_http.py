@@ -16,7 +16,7 @@ from benchmarks.floor import CLIENTS, Floor
 from benchmarks.measuring import Measured, OutOfWork, cpu_seconds, run_for
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
-from gateway.demo.layout import BLACKBURN, PORTAL_CLIENT
+from gateway.demo.layout import BLACKBURN, PORTAL_CLIENT, PURPOSE, SERVICE
 from gateway.demo.world import DemoAccount
 from gateway.errors import GatewayError
 from gateway.identity.accounts import AccountKind, NewAccount, record_account
@@ -70,12 +70,12 @@ def sign_ins(world: World, floor: Floor, *, database: str, seconds: float) -> Fi
 
 def exchanges(world: World, floor: Floor, *, database: str, seconds: float) -> Figure:
     """Records asked for by an officer's system and disclosed; the department answers at once."""
-    asking, consumer, token = world.asking(), world.consumer(), world.officer_token()
+    consumer, token = world.consumer(), world.officer_token()
 
     def ask(_client: int) -> None:
         answer = consumer.ask(
-            service=asking.service,
-            purpose=asking.purpose,
+            service=SERVICE,
+            purpose=PURPOSE,
             subject={"match": ADA_MATCH},
             fields=["eligible", "tier"],
             case_reference="FSM/2026/00017",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -125,13 +126,7 @@ def exchanges_of(world: World, asking: Asking) -> Sequence[ExchangeRow]:
 
 def wait_until_none_is_open(world: World, asking: Asking, *, within_seconds: float = 20) -> None:
     """Give recovery its time."""
-
-    def none_is_open() -> bool:
-        with world.gateway.database.read() as session:
-            still = select(func.count()).where(ExchangeRow.service == asking.service, ExchangeRow.state == "open")
-            return session.scalar(still) == 0
-
-    wait_until(none_is_open, within_seconds=within_seconds)
+    wait_until(lambda: open_exchanges(world, asking) == 0, within_seconds=within_seconds)
 
 
 def assert_accounted_for(
@@ -171,6 +166,22 @@ def below(world: World) -> list[Child]:
 def web_workers(world: World) -> list[int]:
     """The ids of gunicorn's workers: its first process is the master, which serves nobody."""
     return [child.pid for child in below(world) if " gunicorn " in child.command][1:]
+
+
+def busiest(workers: Collection[int]) -> int:
+    """The worker with the most connections open: to clients, and to departments for them."""
+
+    def connections(pid: int) -> int:
+        return sum(entry.readlink().name.startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir())
+
+    return max(workers, key=connections)
+
+
+def open_exchanges(world: World, asking: Asking) -> int:
+    """How many exchanges about this test's service are under way."""
+    with world.gateway.database.read() as session:
+        under_way = select(func.count()).where(ExchangeRow.service == asking.service, ExchangeRow.state == "open")
+        return session.scalar(under_way) or 0
 
 
 def work_process(world: World) -> int | None:

@@ -74,6 +74,11 @@ class HostileProvider:
             time.sleep(0.02)
         return self.good(question)
 
+    def unhurried(self, question: dict[str, Any]) -> HttpResponse:
+        """Answer well, after a fifth of a second: of many exchanges at once, most are waiting for this answer."""
+        time.sleep(0.2)
+        return self.good(question)
+
     def slow(self, question: dict[str, Any]) -> HttpResponse:
         """Answer well, long after anybody waits."""
         time.sleep(6)

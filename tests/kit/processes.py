@@ -1,6 +1,7 @@
 """Real processes for tests: started on loopback, waited for, logged to a file, ended by their own process id."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -21,10 +22,17 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
+    """A TCP port on 127.0.0.1 that was free a moment ago.
+
+    Below those that the system gives to outgoing connections: one of those may be taken before a server gets to it.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 
