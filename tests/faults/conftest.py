@@ -9,9 +9,7 @@ import pytest
 from tests.kit.processes import processes
 from tests.kit.world import World, running_world
 
-WORKERS = 4
-LEASE_SECONDS = 4.0
-DATABASE_SECONDS = 2.0
+SETTINGS = {"workers": 4, "provider_timeout": 2.0, "exchange_lease": 4.0, "database_timeout": 2.0}
 
 StartWorld = Callable[..., AbstractContextManager[World]]
 
@@ -28,16 +26,7 @@ def start_world(
         with (
             _databases() as url,
             processes(folder / "logs") as group,
-            running_world(
-                folder / "state",
-                url,
-                group,
-                workers=WORKERS,
-                provider_timeout=2.0,
-                exchange_lease=LEASE_SECONDS,
-                database_timeout=DATABASE_SECONDS,
-                **changes,
-            ) as world,
+            running_world(folder / "state", url, group, **{**SETTINGS, **changes}) as world,
         ):
             yield world
 
