@@ -11,6 +11,7 @@ from referencing import Registry
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gateway.directory.members import list_clients, list_members
 from gateway.sharing.catalogue.errors import ServiceInvalid, ServiceNotFound
 from gateway.sharing.catalogue.models import ServiceRow
 
@@ -76,9 +77,10 @@ def list_services(session: Session) -> tuple[Service, ...]:
 def record_service(session: Session, service: Service, *, at: datetime) -> None:
     """Write a service, new or changed; `endpoint=None` leaves a recorded endpoint as it is.
 
-    Raises `ServiceInvalid` when the description cannot be offered. The provider and its client must be registered.
+    Raises `ServiceInvalid` when the description cannot be offered, or its provider or client is not registered.
     """
     check_service(service)
+    _check_registered(session, service)
     row = session.get(ServiceRow, service.id) or ServiceRow(id=service.id, endpoint=None)
     for name in ("provider", "provider_client", "kind", "title", "answer_seconds", "max_answer_bytes", "active"):
         setattr(row, name, getattr(service, name))
@@ -177,6 +179,14 @@ SERVICE_CHECKS = (
     check_match_attributes,
     check_limits,
 )
+
+
+def _check_registered(session: Session, service: Service) -> None:
+    # Inactive ones are registered too: nothing is asked of them, and what they offered stays described.
+    if service.provider not in {member.code for member in list_members(session)}:
+        raise ServiceInvalid(f"{service.id}: the member {service.provider} is not registered here")
+    if service.provider_client not in {client.client_id for client in list_clients(session)}:
+        raise ServiceInvalid(f"{service.id}: the client {service.provider_client} is not registered here")
 
 
 def _mentions(value: object, names: tuple[str, ...]) -> bool:

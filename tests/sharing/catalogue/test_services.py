@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from gateway.db import Database
+from gateway.directory.members import Member, record_member
 from gateway.sharing.catalogue.errors import ServiceInvalid, ServiceNotFound
 from gateway.sharing.catalogue.service_files import load_service, load_services
 from gateway.sharing.catalogue.services import (
@@ -147,9 +147,15 @@ def test_the_endpoint_is_kept_when_the_description_is_recorded_again(
         set_endpoint(session, "dwp/other/v1", "https://provider.dwp.example/records")
 
 
-def test_a_service_of_nobody_is_not_recorded(database: Database, service: Service) -> None:
-    with pytest.raises(IntegrityError), database.write() as session:
+def test_a_service_of_nobody_is_refused_by_name(database: Database, service: Service) -> None:
+    with pytest.raises(ServiceInvalid, match="the member dwp is not registered"), database.write() as session:
         record_service(session, service, at=MIDDAY)
+    with database.write() as session:
+        record_member(session, Member(code="dwp", name="Department", kind="department"), at=MIDDAY)
+    with pytest.raises(ServiceInvalid, match="the client dwp-benefits is not registered"), database.write() as session:
+        record_service(session, service, at=MIDDAY)
+    with database.read() as session:
+        assert list_services(session) == ()
 
 
 @pytest.mark.parametrize(
