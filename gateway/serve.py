@@ -30,7 +30,7 @@ def gunicorn_arguments(settings: Settings) -> list[str]:
         "gunicorn",
         "gateway.wsgi:make_app()",
         f"--bind={settings.listen}",
-        "--worker-class=gthread",
+        "--worker-class=gateway.punctual.PunctualWorker",
         f"--workers={settings.workers}",
         f"--threads={settings.threads}",
         "--graceful-timeout=25",

@@ -148,7 +148,8 @@ _TYPES = (
     ),
     EventType(
         name="identity.sign_in.failed",
-        description="Signing in failed: wrong password or code, suspended, or nobody we know; the public part tells none of these.",
+        description="Signing in failed: wrong password or code, suspended, or nobody we know. "
+        "In public these look the same.",
         fields=_SIGN_IN,
         outcomes=(REFUSED,),
     ),

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
+from gateway.audit.noise import network_of
 from gateway.db import Database
 from gateway.identity.accounts import Account, AccountKind, find_account, find_account_by_email, normal_email
 from gateway.identity.assurance import PASSWORD, SECURITY_CODE
@@ -88,7 +89,7 @@ class SignIn:
                 return self._password_refused(session, tried, suspended=bool(right), source=source, now=now)
             self._rehash_if_needed(session, account, password)
             self.throttle.forget(session, PASSWORD_LIMITS, typed)
-            self.throttle.refund(session, SOURCE_LIMIT, source)
+            self.throttle.refund(session, SOURCE_LIMIT, network_of(source))
             return self._password_accepted(session, account, browser_secret=browser_secret, source=source, now=now)
 
     def offer_code(
@@ -113,7 +114,7 @@ class SignIn:
                 self.audit.append(session, failed, at=now)
                 return StepRefused()
             self.throttle.forget(session, CODE_LIMITS, account_id)
-            self.throttle.refund(session, SOURCE_LIMIT, source)
+            self.throttle.refund(session, SOURCE_LIMIT, network_of(source))
             secret = step_up(session, waiting, methods=(PASSWORD, SECURITY_CODE), now=now)
             self._record_signed_in(session, secret, source=source, now=now)
             return StepTaken(secret=secret, awaiting_code=False)
@@ -136,7 +137,7 @@ class SignIn:
         return found
 
     def _claim(self, limits: Sequence[Limit], value: str, *, source: str, now: datetime) -> None:
-        claims = [*((limit, value) for limit in limits), (SOURCE_LIMIT, source)]
+        claims = [*((limit, value) for limit in limits), (SOURCE_LIMIT, network_of(source))]
         with self.database.write() as session:
             waits = [self.throttle.claim_attempt(session, limit, what, now=now) for limit, what in claims]
         # Committed: from here this attempt counts, whatever becomes of it.
