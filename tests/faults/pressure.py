@@ -124,7 +124,7 @@ def exchanges_of(world: World, asking: Asking) -> Sequence[ExchangeRow]:
         return session.scalars(select(ExchangeRow).where(ExchangeRow.service == asking.service)).all()
 
 
-def wait_until_none_is_open(world: World, asking: Asking, *, within_seconds: float = 20) -> None:
+def wait_until_none_is_open(world: World, asking: Asking, *, within_seconds: float = 40) -> None:
     """Give recovery its time."""
     wait_until(lambda: open_exchanges(world, asking) == 0, within_seconds=within_seconds)
 

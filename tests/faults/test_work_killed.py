@@ -27,7 +27,7 @@ def test_the_log_verifies_though_its_sequencer_was_killed_again_and_again(world:
     with asking_all_the_while(world, asking, threads=6) as load:
         load.wait_until(lambda load: load.asked >= 10)
         for moment in MOMENTS:
-            wait_until(lambda: work_process(world) not in killed | {None}, within_seconds=15)
+            wait_until(lambda: work_process(world) not in killed | {None}, within_seconds=30)
             time.sleep(moment)
             running = work_process(world)
             assert running is not None
