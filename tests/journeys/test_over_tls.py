@@ -148,7 +148,7 @@ def test_a_department_whose_certificate_does_not_hold_is_told_nothing(
     )
     server_processes.start(gunicorn(application, impostor_port, layout), env={}, name="impostor")
     wait_until_listening(impostor_port)
-    asking = tls_world.asking()
+    asking = tls_world.asking(answer_seconds=10.0)
     with tls_world.gateway.database.write() as session:
         set_endpoint(session, asking.service, f"{origin}/good")
 

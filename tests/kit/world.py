@@ -256,9 +256,17 @@ class World:
 
     # --- Agreements
 
-    def asking(self, behaviour: str = "good", *, signed_by: Sequence[str] = (BLACKBURN, DWP), **changes: Any) -> Asking:
+    def asking(
+        self,
+        behaviour: str = "good",
+        *,
+        signed_by: Sequence[str] = (BLACKBURN, DWP),
+        answer_seconds: float = ANSWER_SECONDS,
+        **changes: Any,
+    ) -> Asking:
         """A service and an agreement of a test's own, answered by the hostile department in this way.
 
+        `answer_seconds` is when its "no record" leaves, and bounds how long the department may take.
         `changes` replace terms of the shipped agreement; a name with `__` reaches inside (`conditions__roles=[…]`).
         """
         now = SystemClock().now()
@@ -282,7 +290,7 @@ class World:
                     service,
                     id=asking.service,
                     endpoint=f"{self.hostile}/{behaviour}",
-                    answer_seconds=ANSWER_SECONDS,
+                    answer_seconds=answer_seconds,
                 ),
                 at=now,
             )

@@ -215,7 +215,7 @@ def test_the_list_can_be_narrowed_to_an_outcome_and_to_who_asked(world: World, a
 def test_an_officer_who_was_suspended_since_is_still_named(world: World, auditor: requests.Session) -> None:
     officer = world.officer(roles=("benefits-officer",))
     token = world.tokens(officer)["access_token"]
-    asked = world.send(world.signed(world.body(world.asking()), token=token))
+    asked = world.send(world.signed(world.body(world.asking(answer_seconds=10.0)), token=token))
     exchange = json.loads(asked.body)["exchange"]
     with world.gateway.database.write() as session:
         account = find_account_by_email(session, AccountKind.OFFICER, officer.email)
