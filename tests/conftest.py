@@ -44,10 +44,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="which database the tests run on (default: $GATEWAY_TEST_DATABASE, or sqlite)",
     )
     group.addoption(
+        "--only-with-database",
+        action="store_true",
+        help="leave out the tests that touch no database: their answer is the same on every one",
+    )
+    group.addoption(
         "--durable",
         action="store_true",
         help="keep PostgreSQL's fsync on, as a deployment does; SQLite is always as durable as the gateway sets it",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--only-with-database`, keep what asks for a database, directly or through another fixture."""
+    if not config.getoption("--only-with-database"):
+        return
+    kept = [item for item in items if "_databases" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
 def pytest_report_header(config: pytest.Config) -> str:
