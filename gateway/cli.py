@@ -53,7 +53,9 @@ def _gateway() -> Gateway:
 
 def initialise(settings: Settings) -> tuple[Purpose, ...]:
     """Make what a gateway needs before it can start; returns the purposes for which a key was made."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    # Keys, people's addresses and the hashes of their passwords are nobody else's on this machine.
+    for folder in (settings.state_dir, settings.keys_dir):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = make_missing_keys(settings.keys_dir)
     migrate(settings.database_url)
     return made

@@ -15,6 +15,9 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 def migrate(database_url: str) -> None:
     """Upgrade the database to the newest revision; does nothing when it is there already."""
     database = Database(database_url)
+    if database.is_sqlite and database.url.database:
+        # Made here rather than by SQLite, which would let everybody on the machine read it; its other files follow.
+        Path(database.url.database).touch(mode=0o600)
     config = _config()
     try:
         with database.turn_to_write(), database.engine.connect() as connection:

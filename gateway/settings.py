@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from gateway.errors import SettingsError
 
 SECRET = {"secret": True}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POLICIES_DIR = Path(__file__).resolve().parent.parent / "policies"
 """The policies that come with the code."""
@@ -36,7 +37,7 @@ class Settings:
     unsafe_allow_plain_http: bool = False
     """For demonstrations on loopback only: no TLS, cookies without `Secure`."""
     demonstration: bool = False
-    """Synthetic people only: shows the banner on every page and accepts NINOs with the never-issued prefix QQ."""
+    """Synthetic people only: every page says so."""
     outgoing_allow_loopback: tuple[str, ...] = ()
     """`host:port` pairs on loopback or private addresses that outgoing calls may reach."""
     outgoing_ca_file: Path | None = None
@@ -69,8 +70,10 @@ class Settings:
             raise SettingsError(
                 "GATEWAY_ISSUER must be https (or set GATEWAY_UNSAFE_ALLOW_PLAIN_HTTP=true on loopback)."
             )
-        if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise SettingsError("Plain http is for loopback only; GATEWAY_ISSUER names another host.")
+        if parts.scheme == "http" and not _is_loopback(self.listen):
+            raise SettingsError("Plain http is for loopback only; GATEWAY_LISTEN is reachable from elsewhere.")
         if self.exchange_lease <= self.provider_timeout:
             raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
 
@@ -112,6 +115,10 @@ class Settings:
     def __repr__(self) -> str:
         """Name the settings without their secrets."""
         return f"Settings({self.masked()})"
+
+
+def _is_loopback(listen: str) -> bool:
+    return listen.startswith("unix:") or listen.rpartition(":")[0].strip("[]") in LOOPBACK
 
 
 def process_environment(settings: Settings) -> dict[str, str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from gateway.errors import GatewayError
 from gateway.wire.signer import PrivateKeySigner, Signer
 
+SECRET_BYTES = 32
+
 
 class Purpose(StrEnum):
     """What a key may sign: one purpose a key, so that a signature made for one is worthless for another."""
@@ -25,6 +27,13 @@ class SigningKeyMissing(GatewayError):
 
     code = "signing_key_missing"
     title = "A signing key is missing; run `gateway init`"
+
+
+class SecretDamaged(GatewayError):
+    """A file that should hold a 256-bit secret holds something else."""
+
+    code = "secret_damaged"
+    title = "A secret of the gateway is damaged"
 
 
 class SigningKeys:
@@ -64,10 +73,16 @@ def make_missing_keys(keys_dir: Path) -> tuple[Purpose, ...]:
 
 
 def load_or_make_secret(path: Path) -> bytes:
-    """Return the 256-bit secret kept in a file of its own, made on first use and never overwritten."""
+    """Return the 256-bit secret kept in a file of its own, made on first use and never overwritten.
+
+    Raises `SecretDamaged` for a file of another size: a key cut short would still work, and be guessed.
+    """
     if not path.exists():
-        write_private_file(path, os.urandom(32))
-    return path.read_bytes()
+        write_private_file(path, os.urandom(SECRET_BYTES))
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise SecretDamaged(f"The secret in {path} is damaged; restore it from a backup.")
+    return secret
 
 
 def write_private_file(path: Path, content: bytes) -> None:
