@@ -5,7 +5,8 @@ import signal
 import socket
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,13 +66,18 @@ def wait_for_words(running: Running, words: str) -> None:
         time.sleep(0.05)
 
 
-def all_processes(running: Running) -> list[Child]:
+@contextmanager
+def all_processes(running: Running) -> Iterator[list[Child]]:
     """Everything below it, once all of it is there: serve with its work and two workers, two small applications."""
     deadline = time.monotonic() + READY_SECONDS
     while len(below := running.descendants()) < ALL_PROCESSES:
         assert time.monotonic() < deadline, running.output()
         time.sleep(0.05)
-    return below
+    try:
+        yield below
+    finally:
+        for child in alive(below):  # a failing test leaves nothing behind either
+            kill(child.pid)
 
 
 def alive(children: list[Child]) -> list[Child]:
@@ -138,10 +144,10 @@ def test_a_folder_with_something_else_in_it_is_not_emptied(tmp_path: Path, serve
 def test_ctrl_c_while_it_stays_stops_everything_in_good_order(tmp_path: Path, server_processes: Processes) -> None:
     running = demo(server_processes, tmp_path / "state")
     wait_for_words(running, "Ctrl-C stops everything.")
-    below = all_processes(running)
-    running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(STOP_SECONDS) == 0, running.output()
-    assert alive(below) == []
+    with all_processes(running) as below:
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(STOP_SECONDS) == 0, running.output()
+        assert alive(below) == []
     assert running.output().rstrip().endswith("stopping")
     logs = [running.log, *(tmp_path / "state" / "demo" / "logs").iterdir()]
     assert [log for log in logs if "Traceback" in log.read_text()] == []
@@ -150,22 +156,20 @@ def test_ctrl_c_while_it_stays_stops_everything_in_good_order(tmp_path: Path, se
 
 def test_sigterm_while_it_starts_stops_what_was_started(tmp_path: Path, server_processes: Processes) -> None:
     running = demo(server_processes, tmp_path / "state", "--once")
-    below = all_processes(running)
-    running.process.terminate()
-    assert running.process.wait(STOP_SECONDS) == 1, running.output()
-    assert alive(below) == []
+    with all_processes(running) as below:
+        running.process.terminate()
+        assert running.process.wait(STOP_SECONDS) == 1, running.output()
+        assert alive(below) == []
     assert "Traceback" not in running.output()
     assert "every step held" not in running.output()
 
 
 def test_nothing_lingers_when_it_is_killed_outright(tmp_path: Path, server_processes: Processes) -> None:
     running = demo(server_processes, tmp_path / "state")
-    below = all_processes(running)
-    running.process.kill()
-    running.process.wait()
-    deadline = time.monotonic() + STOP_SECONDS
-    while (left := alive(below)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for child in left:
-        kill(child.pid)
-    assert left == []
+    with all_processes(running) as below:
+        running.process.kill()
+        running.process.wait()
+        deadline = time.monotonic() + STOP_SECONDS
+        while (left := alive(below)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert left == []
