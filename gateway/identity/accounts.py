@@ -108,6 +108,12 @@ def find_account_even_suspended(session: Session, account_id: UUID) -> Account |
     return _account(row) if row is not None else None
 
 
+def is_citizen(session: Session, account_id: UUID) -> bool:
+    """Tell whether this is a citizen's account, suspended or not."""
+    row = session.get(AccountRow, account_id)
+    return row is not None and row.kind == AccountKind.CITIZEN
+
+
 def find_account_by_email(session: Session, kind: AccountKind, email: str) -> Account | None:
     """Return the account of this kind with this address, suspended ones included."""
     row = _row_by_email(session, kind, normal_email(email))

@@ -183,6 +183,8 @@ class Broker:
             session, consumer=asked.caller.member_code, service=request.service, purpose=request.purpose, now=now
         )
         subject = self._translator.translate(session, request.subject, caller=asked.caller)
+        # Before the fixed times of the door, or they would tell whether anybody ever asked about this person.
+        self._audit.prepare(subject.reference)
         judged = judge(
             session,
             self._policy,

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client
+from gateway.identity.accounts import is_citizen
 from gateway.identity.caller import Caller
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.subjects import SubjectReferences
@@ -48,6 +49,8 @@ class Translator:
             )
         sector = caller.client.sector
         account = self._pairwise.find_account(session, subject.sub, sector=sector)
+        # Records are about citizens. An officer has a sub too, and must not be asked about as if it were one of theirs.
+        account = account if account is not None and is_citizen(session, account) else None
         reference = (
             self._references.reference_of_account(account)
             if account is not None

@@ -18,7 +18,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import Jwk
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Caller, CallerFromAuthorization
 from gateway.sharing.catalogue.services import find_service
 from gateway.sharing.exchange.errors import (
@@ -31,7 +31,7 @@ from gateway.sharing.exchange.errors import (
 )
 from gateway.sharing.exchange.exchange import Asked, Broker, TurnedAway
 from gateway.sharing.exchange.schemas import RecordRequest, RecordRequestSchema, SubjectByMatch
-from gateway.web.problems import problem_response
+from gateway.web.problems import STATUS, problem_response
 from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES
 from gateway.wire.encoding import parse_json_object
@@ -44,6 +44,10 @@ from gateway.wire.message_signatures import (
     verify_request,
 )
 from gateway.wire.signer import Signer
+
+# The first entry about a person takes some milliseconds longer than the next. A caller who is refused for its own sake
+# must not learn from that whether anybody ever asked about them.
+REFUSAL_SECONDS = 0.2
 
 CountNoise = Callable[[str, str], None]
 """Counts one unauthenticated request: its source address and the code of its refusal."""
@@ -78,6 +82,8 @@ class ExchangeDoor:
         if reply.hides_the_reason:
             # Unknown, ambiguous and withheld people are told apart by nothing, the time included.
             time.sleep(max(0.0, asked.leaves_at - time.monotonic()))
+        elif reply.status == STATUS[Kind.REFUSED]:
+            time.sleep(max(0.0, arrived + REFUSAL_SECONDS - time.monotonic()))
         kind = "application/json" if reply.status < 400 else "application/problem+json"  # noqa: PLR2004 - HTTP's classes
         return Response(reply.body, reply.status, content_type=kind)
 
