@@ -155,7 +155,7 @@ def _codes_text(accounts: Mapping[str, DemoAccount]) -> Text:
     now = SystemClock().now()
     left = CODE_SECONDS - int(now.timestamp()) % CODE_SECONDS
     codes = "   ".join(f"{key} {pyotp.TOTP(account.code_secret).at(now)}" for key, account in accounts.items())
-    return Text(f"Security codes   {codes}   (new ones in {left} s)", no_wrap=True)
+    return Text(f"Codes   {codes}   new in {left} s", no_wrap=True)
 
 
 def gunicorn(application: str, port: int, layout: Layout) -> list[str]:
