@@ -14,8 +14,8 @@ from tests.conformance.expectations import assert_refused
 from tests.conformance.others import another_citizen, another_client, another_member, officer_token_of, token_of_its_own
 from tests.kit.world import ADA_MATCH, Asking, World
 
-LONG_AGO = {"starts": "2020-02-01", "ends": "2021-01-31", "review": "2020-06-01"}
-NOT_YET = {"starts": "2090-02-01", "ends": "2091-01-31", "review": "2090-06-01"}
+LONG_AGO: Mapping[str, Any] = {"starts": "2020-02-01", "ends": "2021-01-31", "review": "2020-06-01"}
+NOT_YET: Mapping[str, Any] = {"starts": "2090-02-01", "ends": "2091-01-31", "review": "2090-06-01"}
 
 
 @pytest.mark.parametrize(

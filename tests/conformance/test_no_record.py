@@ -71,7 +71,7 @@ def made_up_sub() -> str:
 
 
 def test_people_without_a_record_are_told_apart_by_nothing(world: World) -> None:
-    asking = world.asking()
+    asking = world.asking(answer_seconds=ANSWER_SECONDS)
     by_match = ask_all(
         world,
         asking,
@@ -136,7 +136,7 @@ def test_whether_the_gateway_asked_anybody_is_not_shown_by_an_early_retry(world:
 
 
 def test_the_log_of_outsiders_gains_nothing_before_the_answer_leaves(world: World) -> None:
-    asking = world.asking()
+    asking = world.asking(answer_seconds=ANSWER_SECONDS)
     world.officer_token()
     with ThreadPoolExecutor(1) as sender:
         answer = sender.submit(world.send, world.signed(world.body(asking, subject={"sub": made_up_sub()})))
@@ -149,7 +149,7 @@ def test_the_log_of_outsiders_gains_nothing_before_the_answer_leaves(world: Worl
 def test_nobody_can_tell_by_time_whether_somebody_was_ever_asked_about(world: World) -> None:
     """The key of a person new to the log is made before the times at which answers leave, never after."""
     keys = world.settings.subject_keys_dir
-    request = world.signed(world.body(world.asking(), subject={"sub": made_up_sub()}))
+    request = world.signed(world.body(world.asking(answer_seconds=ANSWER_SECONDS), subject={"sub": made_up_sub()}))
     with ThreadPoolExecutor(1) as sender:
         before = set(keys.rglob("*"))
         answer = sender.submit(world.send, request)
@@ -170,7 +170,7 @@ def test_an_officer_is_not_asked_about_as_a_citizen(world: World) -> None:
         account = find_account_by_email(session, AccountKind.OFFICER, officer.email)
         assert account is not None
         sub = people.pairwise.sub_for(session, account.account_id, "E06000008", at=SystemClock().now())
-    asking = world.asking()
+    asking = world.asking(answer_seconds=ANSWER_SECONDS)
     seen = ask_all(world, asking, {"officer": {"sub": sub}})["officer"]
     receipt = shown(world, asking, seen)
     assert world.asked_of_department(receipt.exchange) is None

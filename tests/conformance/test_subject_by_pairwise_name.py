@@ -7,7 +7,7 @@ from gateway.demo.layout import BLACKBURN, DWP
 from gateway.sdk.consumer import Answer
 from gateway.wire.encoding import b64url_decode
 from tests.conformance.expectations import receipt_in
-from tests.kit.world import World
+from tests.kit.world import ANSWER_SECONDS, World
 
 # Design §4: all that a provider is told.
 TOLD = {"exchange", "service", "purpose", "agreement", "consumer", "subject", "handle", "fields", "audience"}
@@ -56,7 +56,8 @@ def test_two_exchanges_about_one_person_share_no_handle(world: World) -> None:
 
 def test_the_departments_name_for_a_person_is_nobody_to_the_council(world: World) -> None:
     """A name leaked from one member is of no use at another."""
-    request = world.signed(world.body(world.asking(), subject={"sub": world.citizen_sub(DWP)}))
+    asking = world.asking(answer_seconds=ANSWER_SECONDS)
+    request = world.signed(world.body(asking, subject={"sub": world.citizen_sub(DWP)}))
     response = world.send(request)
     assert (response.status, json.loads(response.body)["code"]) == (403, "no_record")
     exchange = json.loads(response.body)["exchange"]

@@ -4,33 +4,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
-from gateway.clock import SystemClock
-from gateway.sharing.catalogue.services import find_service, record_service
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from tests.kit.world import Asking, World
 
-GATED_ANSWER_SECONDS = 4.0
 
-
-def gated(world: World, **changes: Any) -> Asking:
+def gated(world: World, *, answer_seconds: float = 10.0, **changes: Any) -> Asking:
     """A service whose department answers when the test lets it, with time enough for the test to act."""
-    asking = world.asking("gated", **changes)
-    set_answer_seconds(world, asking, GATED_ANSWER_SECONDS)
-    return asking
-
-
-def set_answer_seconds(world: World, asking: Asking, seconds: float) -> None:
-    """Change the moment at which this service's "no record" leaves."""
-    with world.gateway.database.write() as session:
-        service = find_service(session, asking.service)
-        assert service is not None
-        record_service(session, replace(service, answer_seconds=seconds), at=SystemClock().now())
+    return world.asking("gated", answer_seconds=answer_seconds, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
