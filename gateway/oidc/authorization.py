@@ -24,6 +24,7 @@ CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 LONGEST_CLIENT_ID = 200
 # With its envelope, a request this long still fits into the address of a sign-in page.
 LONGEST_VALUE = 2000
+JUST_SIGNED_IN = timedelta(minutes=2)
 LONGEST_MAX_AGE = timedelta(days=365)
 
 
@@ -211,11 +212,12 @@ def needs_sign_in(
 ) -> bool:
     """Tell whether somebody has to sign in before this request can be answered.
 
-    `started_at` is when the request first arrived: a sign-in since then satisfies `prompt=login` and any `max_age`.
+    `started_at` is when the request first arrived: a sign-in since then satisfies `prompt=login` and any `max_age`, for
+    as long as it takes to come back from it. The address to come back to can be kept, and must not be a way round them.
     """
     if signed_in is None or signed_in.account.kind not in request.kinds:
         return True
-    if signed_in.auth_time >= started_at:
+    if signed_in.auth_time >= started_at and now - signed_in.auth_time <= JUST_SIGNED_IN:
         return False
     # OIDC Core §3.1.2.1: login asks again whoever is signed in; max_age asks again whoever signed in too long ago.
     too_old = request.max_age is not None and now - signed_in.auth_time > request.max_age
