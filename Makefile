@@ -17,14 +17,15 @@ help: ## List what can be made
 demo: .venv/.runtime ## Start the demonstration world and walk through it (ONCE=1: stop when every step has held)
 	@exec $(VENV)/gateway demo $(if $(ONCE),--once)
 
-# Both runs happen whatever the first one says, so that one look shows both. What touches no database runs once.
+# Both runs happen whatever the first one says, so that one look shows both. What touches no database, and what drives a
+# browser, runs once.
 test: .venv/.development ## Run the unit, conformance and journey tests on SQLite and on PostgreSQL
 	@scripts/system-packages.sh
 	@status=0; \
 	echo "== Tests on SQLite"; \
 	$(PYTEST) $(PARALLEL) -m 'not prove' --database sqlite || status=1; \
 	echo "== Tests on PostgreSQL"; \
-	$(PYTEST) $(PARALLEL) -m 'not prove' --database postgresql --only-with-database || status=1; \
+	$(PYTEST) $(PARALLEL) -m 'not prove and not browser' --database postgresql --only-with-database || status=1; \
 	exit $$status
 
 prove: .venv/.development ## Run the long proofs (kills, faults, contention) on SQLite and on PostgreSQL

@@ -19,7 +19,7 @@ from gateway.identity.commands import AccountsContext, accounts_group
 from gateway.migrate import migrate
 from gateway.policy.commands import policy_group
 from gateway.serve import serve
-from gateway.settings import POLICIES_DIR, Settings, load_settings
+from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
 from gateway.sharing.agreements.policy_bases import load_policy_bases
 from gateway.signing.signing_keys import Purpose, make_missing_keys
@@ -208,4 +208,4 @@ main.add_command(accounts_group(_accounts_context))
 main.add_command(agreements_group(_agreements_context))
 main.add_command(audit_group(_audit_context))
 main.add_command(demo_command(_prepare_demo))
-main.add_command(policy_group(lambda: POLICIES_DIR, load_policy_bases))
+main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

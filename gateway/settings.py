@@ -121,6 +121,12 @@ def _is_loopback(listen: str) -> bool:
     return listen.startswith("unix:") or listen.rpartition(":")[0].strip("[]") in LOOPBACK
 
 
+def chosen_policies_dir() -> Path:
+    """Return the policies folder of the environment, or the one that comes with the code; needs no other setting."""
+    folder: Path = FileAwareEnv(prefix="GATEWAY_", eager=True).path("POLICIES_DIR", POLICIES_DIR)
+    return folder.resolve()
+
+
 def process_environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment with these settings in place of whatever `GATEWAY_*` it holds."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}

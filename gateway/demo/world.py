@@ -17,7 +17,8 @@ from gateway.db import Database
 from gateway.demo.department import record_people
 from gateway.demo.layout import BLACKBURN, DWP, OVERSIGHT, PORTAL_CLIENT, PROVIDER_CLIENT, SERVICE, Layout
 from gateway.demo.people import CITIZEN_EMAIL, OFFICERS, PEOPLE
-from gateway.directory.members import Client, ClientKind, Member, record_client, record_member
+from gateway.directory.members import Client, ClientKind, Member
+from gateway.directory.registration import register_client, register_member
 from gateway.identity.accounts import AccountKind, NewAccount, find_account_by_email
 from gateway.identity.passwords import generate_password
 from gateway.identity.people import People
@@ -61,7 +62,7 @@ def build_world(tools: WorldTools, layout: Layout) -> Mapping[str, DemoAccount]:
     signers = {owner: _signer(layout, owner) for owner in (DWP, BLACKBURN, PORTAL_CLIENT, PROVIDER_CLIENT)}
     accounts = _accounts(layout)
     with tools.database.write() as session:
-        _write_members(session, layout, signers, at=now)
+        _write_members(session, tools.audit, layout, signers, at=now)
         for service in load_services(layout.policies_dir):
             record_service(session, service, at=now)
         set_endpoint(session, SERVICE, f"{layout.provider}/free-school-meals")
@@ -98,15 +99,17 @@ def _citizen_sub(tools: WorldTools, *, at: datetime) -> str:
     return citizen_sub(tools, sector=DWP, at=at)
 
 
-def _write_members(session: Session, layout: Layout, signers: Mapping[str, PrivateKeySigner], *, at: datetime) -> None:
+def _write_members(
+    session: Session, audit: AuditLog, layout: Layout, signers: Mapping[str, PrivateKeySigner], *, at: datetime
+) -> None:
     for code, name, kind in (
         (DWP, "Department for Work and Pensions", "department"),
         (BLACKBURN, "Blackburn with Darwen Borough Council", "council"),
         (OVERSIGHT, "Oversight Office (demonstration)", "oversight body"),
     ):
         keys = (signers[code].public_jwk(),) if code in signers else ()
-        record_member(session, Member(code=code, name=name, kind=kind, keys=keys), at=at)
-    record_client(
+        register_member(session, Member(code=code, name=name, kind=kind, keys=keys), audit=audit, by=BY, at=at)
+    register_client(
         session,
         Client(
             client_id=PORTAL_CLIENT,
@@ -120,9 +123,11 @@ def _write_members(session: Session, layout: Layout, signers: Mapping[str, Priva
             resources=(f"{layout.gateway}/sharing/v1",),
             account_kinds=(AccountKind.OFFICER.value,),
         ),
+        audit=audit,
+        by=BY,
         at=at,
     )
-    record_client(
+    register_client(
         session,
         Client(
             client_id=PROVIDER_CLIENT,
@@ -131,6 +136,8 @@ def _write_members(session: Session, layout: Layout, signers: Mapping[str, Priva
             kinds=(ClientKind.PROVIDER,),
             keys=(signers[PROVIDER_CLIENT].public_jwk(),),
         ),
+        audit=audit,
+        by=BY,
         at=at,
     )
 

@@ -1,7 +1,7 @@
 """Questions and changes about members and clients, as values that need no session."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -84,18 +84,25 @@ def list_clients(session: Session) -> tuple[Client, ...]:
     return tuple(_client(row) for row in session.scalars(select(ClientRow).order_by(ClientRow.client_id)))
 
 
-def record_member(session: Session, member: Member, *, at: datetime) -> None:
-    """Write a member, new or changed."""
-    row = session.get(MemberRow, member.code) or MemberRow(code=member.code, created_at=at)
+def record_member(session: Session, member: Member, *, at: datetime) -> bool:
+    """Write a member, new or changed; tells whether that changed anything. The log is `registration`'s business."""
+    row = session.get(MemberRow, member.code)
+    if row is not None and _member(row) == member:
+        return False
+    row = row or MemberRow(code=member.code, created_at=at)
     row.name, row.kind, row.active = member.name, member.kind, member.active
     row.jwks = {"keys": [dict(key) for key in member.keys]}
     session.add(row)
     session.flush()
+    return True
 
 
-def record_client(session: Session, client: Client, *, at: datetime) -> None:
-    """Write a client, new or changed."""
-    row = session.get(ClientRow, client.client_id) or ClientRow(client_id=client.client_id, created_at=at)
+def record_client(session: Session, client: Client, *, at: datetime) -> bool:
+    """Write a client, new or changed; tells whether that changed anything. The log is `registration`'s business."""
+    row = session.get(ClientRow, client.client_id)
+    if row is not None and _client(row) == replace(client, sector=client.sector or client.member_code):
+        return False
+    row = row or ClientRow(client_id=client.client_id, created_at=at)
     values = asdict(client)
     row.jwks = {"keys": [dict(key) for key in values.pop("keys")]}
     row.sector = values.pop("sector") or client.member_code
@@ -105,6 +112,7 @@ def record_client(session: Session, client: Client, *, at: datetime) -> None:
         setattr(row, name, [str(item) for item in items])
     session.add(row)
     session.flush()
+    return True
 
 
 def _member(row: MemberRow) -> Member:
