@@ -29,7 +29,8 @@ from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_resp
 from gateway.wire.sd_jwt import issue_sd_jwt
 from gateway.wire.signer import Signer
 
-RECORD_LIFETIME = timedelta(minutes=5)
+# Longer than the gateway keeps an answer for an honest retry, which must still find the record believable.
+RECORD_LIFETIME = timedelta(minutes=20)
 NONCE_KEPT = timedelta(minutes=2)
 HEALTH_PATH = "/healthz"
 
