@@ -292,6 +292,11 @@ def test_a_source_is_charged_for_failures_over_every_address(
     with pytest.raises(TooManyAttempts):
         spray(0, SOURCE)
     spray(1, "198.51.100.1")
+    # One IPv6 subscriber commands 2**64 addresses, and is one source all the same.
+    for number in range(SOURCE_LIMIT.attempts):
+        spray(number + 1000, f"2001:db8::{number:x}")
+    with pytest.raises(TooManyAttempts):
+        spray(0, "2001:db8::ffff")
 
 
 def test_the_table_of_attempts_names_nobody_and_is_purged(
