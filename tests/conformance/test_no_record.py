@@ -13,6 +13,7 @@ import pytest
 
 from gateway.audit.models import EventRow
 from gateway.clock import SystemClock, parse_rfc3339
+from gateway.demo.layout import DWP
 from gateway.identity.accounts import AccountKind, find_account_by_email
 from gateway.sharing.exchange.restrictions import record_restriction
 from gateway.sharing.exchange.views import REFUSAL_SECONDS
@@ -173,7 +174,40 @@ def test_an_officer_is_not_asked_about_as_a_citizen(world: World) -> None:
     asking = world.asking(answer_seconds=ANSWER_SECONDS)
     seen = ask_all(world, asking, {"officer": {"sub": sub}})["officer"]
     receipt = shown(world, asking, seen)
-    assert world.asked_of_department(receipt.exchange) is None
+    told = world.asked_of_department(receipt.exchange)
+    assert told is not None
+    with world.gateway.database.read() as session:
+        assert people.pairwise.find_account(session, told["subject"]["sub"], sector=DWP) is None
+
+
+@pytest.mark.parametrize("behaviour", ["error", "unsigned", "slow"])
+def test_a_failing_department_fails_alike_for_people_about_whom_it_need_not_be_asked(
+    world: World, behaviour: str
+) -> None:
+    asking = world.asking(behaviour, answer_seconds=ANSWER_SECONDS)
+    restricted = restricted_citizen(world, asking)
+    seen = ask_all(
+        world,
+        asking,
+        {
+            "known": {"sub": world.citizen_sub()},
+            "never heard of": {"sub": made_up_sub()},
+            "restricted at the gateway": {"sub": restricted},
+        },
+    )
+    problems = {name: problem_of(world, each.request, each.response) for name, each in seen.items()}
+    receipts = {name: receipt_in(world, each.request, problems[name]) for name, each in seen.items()}
+    assert {receipt.outcome for receipt in receipts.values()} == {"failed"}
+    assert_alike({name: shape_of(each.response) for name, each in seen.items()})
+    assert_alike({name: shape_of_receipt(receipt) for name, receipt in receipts.items()})
+    assert_alike({name: shape_of_leaf(world, receipt) for name, receipt in receipts.items()})
+    # Whoever needs not be asked about is not named to the department, not even by its own name for them.
+    for name in ("never heard of", "restricted at the gateway"):
+        told = world.asked_of_department(receipts[name].exchange)
+        assert told is not None
+        assert told["subject"].keys() == {"sub"}
+        with world.gateway.database.read() as session:
+            assert world.gateway.people.pairwise.find_account(session, told["subject"]["sub"], sector=DWP) is None
 
 
 @pytest.mark.parametrize("match", [ADA_MATCH, NOBODY_MATCH, WITHHELD_MATCH], ids=["known", "unknown", "withheld"])

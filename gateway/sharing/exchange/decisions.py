@@ -60,6 +60,11 @@ def judge(
     return Judged(decision=policy.decide(inputs), inputs=inputs)
 
 
+def may_ask(decision: Permit | Deny) -> bool:
+    """Tell whether the provider may be asked something: only rules about the person, if any, stand against it."""
+    return isinstance(decision, Permit) or all(reason.about_subject for reason in decision.reasons)
+
+
 def _caller_facts(session: Session, caller: Caller) -> CallerFacts:
     # Read again each time: client, member or officer may have been suspended, or a role taken away, since the token.
     client = find_client(session, caller.client.client_id)

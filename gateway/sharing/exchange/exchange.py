@@ -24,11 +24,11 @@ from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
 from gateway.outgoing.http_client import HttpClient
-from gateway.policy.decision import Deny, Permit
+from gateway.policy.decision import Deny
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
 from gateway.sharing.catalogue.services import Service, find_service
-from gateway.sharing.exchange.decisions import Judged, judge
+from gateway.sharing.exchange.decisions import Judged, judge, may_ask
 from gateway.sharing.exchange.errors import (
     AnswerExpired,
     ExchangeAbandoned,
@@ -50,7 +50,7 @@ from gateway.sharing.exchange.provider_call import (
 )
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest
-from gateway.sharing.exchange.subjects import TranslatedSubject, Translator
+from gateway.sharing.exchange.subjects import TranslatedSubject, Translator, nobody
 from gateway.wire.signer import Signer
 
 NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead
@@ -81,15 +81,17 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Intent:
-    """A committed, open exchange, and what to ask the provider; or what is known without asking.
+    """A committed, open exchange, and what to ask the provider.
 
-    The second waits and ends just as the first: nothing shows who knew that there is no record.
+    Where it is settled already that there is no record, the provider is asked about nobody, and everything else goes
+    on just as for others: nothing shows who knew.
     """
 
     exchange: UUID
     service: Service
     provider: Client
-    question: Question | NoRecord
+    question: Question
+    settled: NoRecord | None
 
 
 class Broker:
@@ -146,9 +148,7 @@ class Broker:
             self._append_rejection(session, caller, error, at=self._clock.now())
 
     def _ask(self, intent: _Intent) -> ProviderAnswer:
-        if isinstance(intent.question, NoRecord):
-            return intent.question
-        return ask_provider(
+        answer = ask_provider(
             intent.question,
             provider=intent.provider,
             http=self._http,
@@ -157,6 +157,8 @@ class Broker:
             clock=self._clock,
             timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * intent.service.answer_seconds),
         )
+        # Where the answer is settled already, the provider's failure alone is shared: it must look the same for all.
+        return answer if intent.settled is None or isinstance(answer, ProviderFailed) else intent.settled
 
     def _begin(self, asked: Asked) -> _Intent | Reply | TurnedAway:
         """Claim the nonce, decide, and commit either the intent to ask the provider or the refusal."""
@@ -201,8 +203,7 @@ class Broker:
         row = self._record_open(
             session, asked, judged, retry_mac=retry_mac, agreement=agreement, service=service, subject=subject, now=now
         )
-        may_ask = isinstance(decision, Permit) or all(reason.about_subject for reason in decision.reasons)
-        if not may_ask or service is None or agreement is None or provider is None:
+        if not may_ask(decision) or service is None or agreement is None or provider is None:
             ending = Ending(
                 outcome="failed",
                 decision="permit",
@@ -211,25 +212,26 @@ class Broker:
             if isinstance(decision, Deny):
                 ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
             return self._concluded(session, row, ending, asked, at=now)
+        settled = None
         if isinstance(decision, Deny):
             settled = NoRecord(reason="withheld" if subject.known else "unknown")
-            return _Intent(exchange=row.id, service=service, provider=provider, question=settled)
         question = Question(
             exchange=row.id,
             service=service,
             purpose=request.purpose,
             agreement=agreement.reference,
             consumer=row.consumer,
-            subject=self._translator.for_provider(session, subject, provider=provider, at=now),
+            # A provider that is down would otherwise fail for everybody but those about whom nobody has to be asked.
+            subject=nobody() if settled else self._translator.for_provider(session, subject, provider=provider, at=now),
             handle=row.handle,
-            fields=decision.fields,
+            fields=request.fields,
         )
-        return _Intent(exchange=row.id, service=service, provider=provider, question=question)
+        return _Intent(exchange=row.id, service=service, provider=provider, question=question, settled=settled)
 
     def _complete(self, intent: _Intent, answer: ProviderAnswer, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
         minimised: MinimisedRecord | ProviderFailed | None = None
-        if isinstance(answer, Answered) and isinstance(intent.question, Question):
+        if isinstance(answer, Answered):
             minimised = minimise(answer.record, permitted=intent.question.fields, service=intent.service)
         with self._database.write() as session:
             now = self._clock.now()
@@ -239,10 +241,10 @@ class Broker:
             judged = self._judge_again(session, row, asked, answer=answer, now=now)
             row.decision_record = judged.inputs.to_document()
             row.policy_digest = self._policy.digest
-            if isinstance(judged.decision, Deny):
-                ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
-            elif isinstance(answer, ProviderFailed):
+            if isinstance(answer, ProviderFailed) and may_ask(judged.decision):
                 ending = Ending(outcome="failed", decision="permit", failure=answer)
+            elif isinstance(judged.decision, Deny):
+                ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
             elif isinstance(minimised, MinimisedRecord):
                 ending = Ending(outcome="disclosed", decision="permit", record=minimised)
             else:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from secrets import token_urlsafe
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,11 @@ class Translator:
         if subject.account is None:
             return {"match": dict(subject.attributes or {})}
         return {"sub": self._pairwise.sub_for(session, subject.account, sector=provider.sector, at=at)}
+
+
+def nobody() -> dict[str, str]:
+    """Return a name that nobody has, to ask a provider about where its answer would not matter but its failure does."""
+    return {"sub": token_urlsafe(32)}
 
 
 def _however_spelt(attributes: Mapping[str, str]) -> dict[str, str]:
