@@ -17,7 +17,7 @@ from gateway.db import Database
 from gateway.demo.department import record_people
 from gateway.demo.layout import BLACKBURN, DWP, OVERSIGHT, PORTAL_CLIENT, PROVIDER_CLIENT, SERVICE, Layout
 from gateway.demo.people import CITIZEN_EMAIL, OFFICERS, PEOPLE
-from gateway.directory.members import Client, ClientKind, Member
+from gateway.directory.members import OVERSIGHT_BODY, Client, ClientKind, Member
 from gateway.directory.registration import register_client, register_member
 from gateway.identity.accounts import AccountKind, NewAccount, find_account_by_email
 from gateway.identity.passwords import generate_password
@@ -105,7 +105,7 @@ def _write_members(
     for code, name, kind in (
         (DWP, "Department for Work and Pensions", "department"),
         (BLACKBURN, "Blackburn with Darwen Borough Council", "council"),
-        (OVERSIGHT, "Oversight Office (demonstration)", "oversight body"),
+        (OVERSIGHT, "Oversight Office (demonstration)", OVERSIGHT_BODY),
     ):
         keys = (signers[code].public_jwk(),) if code in signers else ()
         register_member(session, Member(code=code, name=name, kind=kind, keys=keys), audit=audit, by=BY, at=at)

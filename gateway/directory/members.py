@@ -14,6 +14,10 @@ from gateway.directory.models import ClientRow, MemberRow
 Jwk: TypeAlias = Mapping[str, Any]
 
 
+OVERSIGHT_BODY = "oversight body"
+"""The kind of member whose auditors may see what others asked."""
+
+
 class ClientKind(StrEnum):
     """What a client does here; one client may do several."""
 

@@ -16,7 +16,8 @@ from gateway.audit.errors import NotYetPublished
 from gateway.audit.prove import prove
 from gateway.clock import Clock
 from gateway.db import Database
-from gateway.identity.errors import SignInRequired
+from gateway.directory.members import OVERSIGHT_BODY, find_member
+from gateway.identity.errors import RoleRequired, SignInRequired
 from gateway.identity.guards import signed_in_officer
 from gateway.identity.people import People
 from gateway.identity.sessions import SignedIn
@@ -63,7 +64,7 @@ def home_blueprint(tools: PageTools) -> Blueprint:
     @pages.get(HOME)
     def home() -> str:
         signed_in = tools.people.sign_in.signed_in(request.cookies.get(tools.people.cookie.name), now=tools.clock.now())
-        audits = signed_in is not None and AUDITOR in signed_in.account.roles
+        audits = signed_in is not None and AUDITOR in signed_in.account.roles and _oversees(tools, signed_in)
         return render_template(
             "pages/home.html",
             sign_in_url=sign_in_address(HOME),
@@ -81,7 +82,10 @@ def home_blueprint(tools: PageTools) -> Blueprint:
 
 
 def auditor_guard(tools: PageTools) -> Callable[[], None]:
-    """Return the guard of the auditors' door: an officer with the role, signed in with both factors."""
+    """Return the guard of the auditors' door: an oversight body's officer with the role, signed in with both factors.
+
+    A member may call anybody of its own an auditor; what others asked is for oversight bodies alone.
+    """
 
     def require_auditor() -> None:
         g.signed_in = signed_in_officer(
@@ -90,8 +94,16 @@ def auditor_guard(tools: PageTools) -> Callable[[], None]:
             role=AUDITOR,
             now=tools.clock.now(),
         )
+        if not _oversees(tools, g.signed_in):
+            raise RoleRequired
 
     return require_auditor
+
+
+def _oversees(tools: PageTools, signed_in: SignedIn) -> bool:
+    with tools.database.read() as session:
+        member = find_member(session, signed_in.account.member_code or "")
+    return member is not None and member.kind == OVERSIGHT_BODY
 
 
 def auditor_blueprint(tools: PageTools) -> Blueprint:

@@ -96,6 +96,10 @@ def officer_with_similar_role(world: World) -> DemoAccount:
     return world.officer(member=OVERSIGHT, roles=("auditors", "Auditor", "auditor "))
 
 
+def councils_own_auditor(world: World) -> DemoAccount:
+    return world.officer(roles=("auditor",))
+
+
 def auditor_by_password_alone(world: World) -> DemoAccount:
     people = world.gateway.people
     account = DemoAccount(email=f"p.{uuid4().hex}@oversight.example", password=generate_password(), code_secret="")
@@ -121,7 +125,7 @@ def auditor_by_password_alone(world: World) -> DemoAccount:
 
 @pytest.mark.parametrize(
     "who",
-    [citizen, officer_without_role, officer_with_similar_role, auditor_by_password_alone],
+    [citizen, officer_without_role, officer_with_similar_role, councils_own_auditor, auditor_by_password_alone],
     ids=lambda f: f.__name__,
 )
 def test_whoever_is_no_auditor_sees_nothing_of_any_page(who: object, world: World, exchange: str) -> None:
