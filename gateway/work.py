@@ -66,19 +66,19 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
     )
 
 
-def run_forever(todo: Sequence[Task], stop: threading.Event) -> None:
+def run_forever(jobs: Sequence[Task], stop: threading.Event) -> None:
     """Do every task at its pace until `stop` is set; more work waiting means no pause."""
-    due = dict.fromkeys((task.name for task in todo), 0.0)
-    failures = dict.fromkeys((task.name for task in todo), 0)
+    due = dict.fromkeys((task.name for task in jobs), 0.0)
+    failures = dict.fromkeys((task.name for task in jobs), 0)
     while not stop.is_set():
-        for task in todo:
+        for task in jobs:
             if time.monotonic() < due[task.name]:
                 continue
             failures[task.name] = 0 if _done(task) else failures[task.name] + 1
             pause = task.every * 2 ** min(failures[task.name], 6)
             due[task.name] = time.monotonic() + min(pause, max(task.every, LONGEST_PAUSE))
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
-    for task in todo:
+    for task in jobs:
         if task.also_at_the_end:
             _done(task)
 

@@ -6,7 +6,7 @@ an answer by `token_endpoint`, so what a refusal itself writes (a revoked family
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from authlib.oauth2.rfc6749 import (
     AuthorizationCodeMixin,
@@ -20,16 +20,14 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredenti
 from authlib.oauth2.rfc6749.requests import OAuth2Payload
 from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client
 from gateway.identity.accounts import Account, AccountKind, find_account
 from gateway.oidc.authorization import SCOPES
 from gateway.oidc.codes import hash_of, lock_authorization
-from gateway.oidc.issuing import FAMILY_LIFETIME
+from gateway.oidc.issuing import FAMILY_LIFETIME, IssuedTokens, Issuing
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
-
-if TYPE_CHECKING:
-    from gateway.oidc.token_endpoint import TokenEndpoint
 
 
 class InvalidTargetError(OAuth2Error):
@@ -37,6 +35,30 @@ class InvalidTargetError(OAuth2Error):
 
     error = "invalid_target"
     description = "The resource was not granted to this client"
+
+
+class GrantServer(Protocol):
+    """What a grant needs of the server that runs it: who asks, in which transaction, and ways to issue and record."""
+
+    session: Session
+    client: Client
+    issuing: Issuing
+    now: datetime
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The resources that the request names (RFC 8707 §2.2)."""
+        ...
+
+    def record_issued(
+        self, name: str, issued: IssuedTokens, *, family: AuthorizationRow | None, account: Account | None
+    ) -> dict[str, str | int]:
+        """Write the event beside the tokens; returns the members of the answer."""
+        ...
+
+    def revoke_replayed(self, family: AuthorizationRow, *, event: str) -> None:
+        """Revoke all that came of an authorization used twice, and record it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +119,7 @@ class S256Only(CodeChallenge):
 class CodeGrant(AuthorizationCodeGrant):
     """RFC 6749 §4.1: a code for tokens."""
 
-    server: "TokenEndpoint"
+    server: GrantServer
 
     def query_authorization_code(self, code: str, client: ClientMixin) -> RedeemableCode | None:  # noqa: ARG002 - the server knows its client
         """Lock the code; one that was used before revokes all that came of it (RFC 6749 §4.1.2, RFC 9700 §4.5)."""
@@ -144,7 +166,7 @@ class CodeGrant(AuthorizationCodeGrant):
 class RefreshGrant(RefreshTokenGrant):
     """RFC 6749 §6 with rotation (RFC 9700 §4.14.2): each refresh token works once."""
 
-    server: "TokenEndpoint"
+    server: GrantServer
     INCLUDE_NEW_REFRESH_TOKEN = True
 
     def authenticate_refresh_token(self, refresh_token: str) -> UsableRefreshToken | None:  # type: ignore[override]  # as documented
@@ -196,7 +218,7 @@ class RefreshGrant(RefreshTokenGrant):
 class ClientGrant(ClientCredentialsGrant):
     """RFC 6749 §4.4: a client in its own name, for a resource it is registered for."""
 
-    server: "TokenEndpoint"
+    server: GrantServer
 
     def validate_requested_scope(self) -> None:
         """A client has no identity claims: the scopes of OpenID Connect are about people."""

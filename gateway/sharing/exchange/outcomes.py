@@ -111,28 +111,6 @@ class Registrar:
         at: datetime,
     ) -> str:
         """Append the entry and return the signed receipt that names it."""
-        digest = ending.record.provider_jwt_digest if ending.record else None
-        details: dict[str, Any] = {
-            "client": row.client_id,
-            "consumer": row.consumer,
-            "provider": row.provider,
-            "officer": str(row.officer_account) if row.officer_account else None,
-            "service": row.service,
-            "purpose": row.purpose,
-            "agreement": row.agreement,
-            "agreement_version": row.agreement_version,
-            "legal_gateway": row.legal_gateway,
-            "policy_digest": row.policy_digest,
-            "decision": ending.decision,
-            "rules": [{"code": reason.code, "rule": reason.rule} for reason in ending.reasons],
-            "reason": f"{ending.failure.code}: {ending.failure.detail}" if ending.failure else None,
-            "fields_requested": row.requested_fields,
-            "fields_disclosed": list(ending.record.disclosed) if ending.record else [],
-            "fields_withheld": list(ending.record.withheld) if ending.record else [],
-            "request_digest": row.request_digest,
-            "provider_jwt_digest": digest,
-            "decision_inputs": decision_inputs,
-        }
         entry = self._audit.append(
             session,
             Event(
@@ -141,7 +119,7 @@ class Registrar:
                 members=tuple(code for code in (row.consumer, row.provider) if code),
                 subject=row.subject,
                 reference=str(row.id),
-                details=details,
+                details={**_details_of(row, ending), "decision_inputs": decision_inputs},
             ),
             at=at,
         )
@@ -164,7 +142,7 @@ class Registrar:
             subject=_subject_of(row, ending),
             handle=row.handle,
             request_digest=row.request_digest,
-            provider_jwt_digest=digest,
+            provider_jwt_digest=ending.record.provider_jwt_digest if ending.record else None,
             fields_disclosed=tuple(ending.record.disclosed) if ending.record else (),
             fields_withheld=tuple(ending.record.withheld) if ending.record else (),
             log_entry=b64_encode(entry.leaf_hash),
@@ -258,6 +236,30 @@ def _closed_by_us(session: Session, row: ExchangeRow, outcome: Outcome) -> bool:
     if won is not None:
         set_committed_value(row, "state", outcome)
     return won is not None
+
+
+def _details_of(row: ExchangeRow, ending: Ending) -> dict[str, Any]:
+    """Return what only the encrypted details say: every reason, the person's included."""
+    return {
+        "client": row.client_id,
+        "consumer": row.consumer,
+        "provider": row.provider,
+        "officer": str(row.officer_account) if row.officer_account else None,
+        "service": row.service,
+        "purpose": row.purpose,
+        "agreement": row.agreement,
+        "agreement_version": row.agreement_version,
+        "legal_gateway": row.legal_gateway,
+        "policy_digest": row.policy_digest,
+        "decision": ending.decision,
+        "rules": [{"code": reason.code, "rule": reason.rule} for reason in ending.reasons],
+        "reason": f"{ending.failure.code}: {ending.failure.detail}" if ending.failure else None,
+        "fields_requested": row.requested_fields,
+        "fields_disclosed": list(ending.record.disclosed) if ending.record else [],
+        "fields_withheld": list(ending.record.withheld) if ending.record else [],
+        "request_digest": row.request_digest,
+        "provider_jwt_digest": ending.record.provider_jwt_digest if ending.record else None,
+    }
 
 
 def _subject_of(row: ExchangeRow, ending: Ending) -> dict[str, Any] | None:
