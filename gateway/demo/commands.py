@@ -1,5 +1,6 @@
 """`gateway demo`: the whole gateway at work, with invented people."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ import click
 
 from gateway.demo.journey import Walk
 from gateway.demo.layout import Layout
-from gateway.demo.runner import check_ports_free, end_on_signals, forget_world, running, stay
+from gateway.demo.runner import alone_in, check_ports_free, end_on_signals, forget_world, running, stay
 from gateway.demo.world import WorldTools, build_world
 from gateway.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+USUAL_PORT = 8000
 LARGEST_PORT = 65_533
 
 
@@ -39,7 +41,7 @@ def demo_command(prepare: Prepare) -> click.Command:
     @click.option("--fresh", is_flag=True, help="Forget what earlier runs left, and start anew.")
     @click.option(
         "--port",
-        default=8000,
+        default=USUAL_PORT,
         show_default=True,
         type=click.IntRange(1024, LARGEST_PORT),
         help="The gateway's port; department and portal take the next two.",
@@ -47,10 +49,9 @@ def demo_command(prepare: Prepare) -> click.Command:
     @click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
-        default=PROJECT / "var",
-        help="Where keys, database and log are kept.  [default: var/ of the project]",
+        help="Where keys, database and log are kept.  [default: var/ of the project; var-PORT/ for another --port]",
     )
-    def demo(*, once: bool, fresh: bool, port: int, state: Path) -> None:
+    def demo(*, once: bool, fresh: bool, port: int, state: Path | None) -> None:
         """Start a gateway, a department and a council's portal, and walk the main journey.
 
         An officer signs in, asks about an invented person, gets two facts, is refused a third; an auditor verifies
@@ -58,29 +59,43 @@ def demo_command(prepare: Prepare) -> click.Command:
         held, 1 otherwise.
         """
         end_on_signals()
+        # What was signed and registered names the addresses: another port is another demonstration.
+        default = PROJECT / ("var" if port == USUAL_PORT else f"var-{port}")
         layout = Layout(
-            state_dir=state.resolve(),
+            state_dir=(state or default).resolve(),
             policies_dir=PROJECT / "policies",
             gateway_port=port,
             provider_port=port + 1,
             portal_port=port + 2,
         )
         check_ports_free(layout)
-        if fresh:
-            forget_world(layout)
-        click.echo(f"preparing {layout.state_dir}")
-        prepared = prepare(layout.settings())
-        accounts = build_world(prepared.tools, layout)
-        public_keys = layout.world_dir / "public-keys.json"
-        public_keys.write_bytes(prepared.public_keys)
-        prepared.close()
-        click.echo("starting gateway, department and portal")
-        with running(layout):
-            held = Walk(layout=layout, accounts=accounts, public_keys=public_keys, say=click.echo).run()
-            if once:
-                click.echo("every step held" if held else "not every step held")
-            else:
-                stay(layout, accounts)
+        with alone_in(layout.state_dir):
+            if fresh:
+                forget_world(layout)
+            click.echo(f"preparing {layout.state_dir}")
+            held = _run(layout, prepare(layout.settings()), once=once)
         sys.exit(0 if held else 1)
 
     return demo
+
+
+def _run(layout: Layout, prepared: Prepared, *, once: bool) -> bool:
+    accounts = build_world(prepared.tools, layout)
+    public_keys = layout.world_dir / "public-keys.json"
+    public_keys.write_bytes(prepared.public_keys)
+    _write_environment(layout)
+    prepared.close()
+    click.echo("starting gateway, department and portal")
+    with running(layout):
+        held = Walk(layout=layout, accounts=accounts, public_keys=public_keys, say=click.echo).run()
+        if once:
+            click.echo("every step held" if held else "not every step held")
+        else:
+            stay(layout, accounts)
+    return held
+
+
+def _write_environment(layout: Layout) -> None:
+    """Leave the settings where a shell can read them, so that the operator's commands work on the demonstration."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in layout.settings().environment().items()]
+    (layout.world_dir / "environment").write_text("\n".join([*lines, ""]), encoding="utf-8")

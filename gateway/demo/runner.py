@@ -1,5 +1,7 @@
 """Start the demonstration's processes, walk the journey, stay up until told to stop."""
 
+import fcntl
+import os
 import shutil
 import signal
 import socket
@@ -126,14 +128,14 @@ What to try in the portal
 
 Who can sign in
 {_accounts_text(accounts)}
-Each security code works once. Ctrl-C stops everything.
+Each security code works once. Ctrl-C stops everything; so does SIGTERM.
 """
     )
     try:
-        if not console.is_terminal:
+        while not console.is_terminal:
+            # A file cannot be written over: each new set of codes is a line of its own.
             console.print(_codes_text(accounts))
-            while True:
-                time.sleep(3600)
+            time.sleep(CODE_SECONDS - SystemClock().now().timestamp() % CODE_SECONDS)
         with Live(_codes_text(accounts), console=console, refresh_per_second=2) as live:
             while True:
                 time.sleep(0.5)
@@ -212,4 +214,21 @@ def forget_world(layout: Layout) -> None:
     if state.exists() and any(state.iterdir()) and not layout.people_file.exists():
         message = f"{state} holds no demonstration: remove it yourself if it may go, or choose another --state."
         raise DemoCannotStart(message)
-    shutil.rmtree(state, ignore_errors=True)
+    for path in state.iterdir() if state.exists() else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def alone_in(state: Path) -> Iterator[None]:
+    """Keep this state folder to ourselves; raises `DemoCannotStart` when another demonstration has it."""
+    state.mkdir(parents=True, exist_ok=True)
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"A demonstration is running in {state}: stop it, or give this one another folder with --state."
+            raise DemoCannotStart(message) from None
+        yield
+    finally:
+        os.close(folder)  # closing releases the lock

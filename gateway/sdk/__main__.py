@@ -45,13 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("file", type=Path, help="the proof file")
+    command.add_argument("files", type=Path, nargs="+", metavar="file", help="a proof file, or several")
     command.add_argument(
         "--keys", type=Path, required=True, help="the public keys file, or a folder of such files (*.json)"
     )
     options = parser.parse_args(arguments)
+    # Every file is looked at; the worst result is the command's.
+    return max(_check(file, options.keys) for file in options.files)
+
+
+def _check(file: Path, keys: Path) -> int:
     try:
-        verdict = verify(options.file, options.keys)
+        verdict = verify(file, keys)
     except ProofFailed as failed:
         print(f"FAILED  {failed.step}: {failed.reason}", file=sys.stderr)
         return 1

@@ -1,8 +1,11 @@
 """`gateway demo` as somebody types it: walked once, again, in the way of others, and ended in every way there is."""
 
+import fcntl
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -143,7 +146,7 @@ def test_a_folder_with_something_else_in_it_is_not_emptied(tmp_path: Path, serve
 
 def test_ctrl_c_while_it_stays_stops_everything_in_good_order(tmp_path: Path, server_processes: Processes) -> None:
     running = demo(server_processes, tmp_path / "state")
-    wait_for_words(running, "Ctrl-C stops everything.")
+    wait_for_words(running, "Ctrl-C stops everything")
     with all_processes(running) as below:
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(STOP_SECONDS) == 0, running.output()
@@ -173,3 +176,34 @@ def test_nothing_lingers_when_it_is_killed_outright(tmp_path: Path, server_proce
         while (left := alive(below)) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert left == []
+
+
+def test_a_second_demonstration_keeps_out_of_a_folder_in_use(server_processes: Processes, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    held = os.open(state, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = demo(server_processes, state, "--once", "--fresh")
+        assert second.process.wait(timeout=30) == 1
+    finally:
+        os.close(held)
+    assert "A demonstration is running in" in second.output()
+    assert "--state" in second.output()
+    assert list(state.iterdir()) == []
+
+
+def test_operators_commands_work_on_the_demonstrations_state(server_processes: Processes, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    walk = demo(server_processes, state, "--once")
+    assert walk.process.wait(timeout=60) == 0
+    environment = state / "demo" / "environment"
+    checked = subprocess.run(
+        ["/bin/sh", "-c", f". {environment} && {sys.executable} -m gateway audit verify"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "verify" in checked.stdout
