@@ -50,16 +50,6 @@ def find_events(
     return tuple(_recorded(row) for row in session.scalars(asked))
 
 
-def entry_index(session: Session, reference: str) -> int | None:
-    """Return the index of the first entry with this reference, or None when none is numbered yet."""
-    return session.scalar(
-        select(EventRow.leaf_index)
-        .where(EventRow.reference == reference, EventRow.leaf_index.is_not(None))
-        .order_by(EventRow.leaf_index)
-        .limit(1)
-    )
-
-
 def oldest_unpublished(session: Session) -> datetime | None:
     """Return when the oldest event without a published checkpoint happened, or None: what the merge delay is about."""
     # In this order: on PostgreSQL each statement sees what is committed by then, and an event that gets its index in

@@ -180,7 +180,7 @@ def test_an_officer_is_not_asked_about_as_a_citizen(world: World) -> None:
         assert people.pairwise.find_account(session, told["subject"]["sub"], sector=DWP) is None
 
 
-@pytest.mark.parametrize("behaviour", ["error", "unsigned", "slow"])
+@pytest.mark.parametrize("behaviour", ["error", "unsigned", "slow", "schema-violation", "missing-field"])
 def test_a_failing_department_fails_alike_for_people_about_whom_it_need_not_be_asked(
     world: World, behaviour: str
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.clock import SystemClock
 from gateway.demo.department import free_school_meals
-from gateway.sdk.provider import AskedQuestion, NoRecord, Provider, StartResponse
+from gateway.sdk.provider import AskedQuestion, NoRecord, StartResponse
 from gateway.wire.contracts import PROVIDER_TAG, RECORD_TYP
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_response
 from gateway.wire.sd_jwt import issue_sd_jwt
@@ -184,6 +184,3 @@ class HostileProvider:
 def make_app(database: str, key_file: str, gateway: str, origin: str, gates: str) -> HostileProvider:
     """What gunicorn calls."""
     return HostileProvider(database=database, key_file=key_file, gateway=gateway, origin=origin, gates=gates)
-
-
-__all__ = ["HostileProvider", "Provider", "make_app"]

@@ -33,7 +33,7 @@ from gateway.identity.passwords import generate_password
 from gateway.identity.registration import register_account
 from gateway.identity.security_codes import generate_code_secret
 from gateway.sdk.consumer import ASSERTION_TYPE, Consumer
-from gateway.settings import Settings, process_environment
+from gateway.settings import Settings
 from gateway.sharing.agreements.agreement_files import load_agreement
 from gateway.sharing.agreements.lifecycle import import_agreement
 from gateway.sharing.agreements.schemas import read_agreement
@@ -475,6 +475,3 @@ def running_world(
         )
         world.processes = stack.enter_context(running(layout, settings))
         yield world
-
-
-__all__ = ["ADA_MATCH", "NOBODY_MATCH", "WITHHELD_MATCH", "Asking", "World", "process_environment", "running_world"]

@@ -42,7 +42,6 @@ from gateway.sharing.exchange.outcomes import Ending, Registrar, Reply, abandon,
 from gateway.sharing.exchange.provider_call import (
     Answered,
     NoRecord,
-    ProviderAnswer,
     ProviderFailed,
     Question,
     ask_provider,
@@ -94,6 +93,10 @@ class _Intent:
     settled: NoRecord | None
 
 
+Fetched = MinimisedRecord | NoRecord | ProviderFailed
+"""What came of asking a provider: a record that is permitted and valid, nothing to tell, or a failure."""
+
+
 class Broker:
     """Answers requests for records. Assembles only."""
 
@@ -135,30 +138,36 @@ class Broker:
             begun = self._begin(asked)
         if not isinstance(begun, _Intent):
             return begun
-        answer = self._ask(begun)
-        if isinstance(answer, NoRecord):
+        fetched = self._ask(begun)
+        if isinstance(fetched, NoRecord):
             # Receipt and log are dated, and a retry sees whether an exchange is open: so the outcome itself waits for
             # the fixed time of the service, and the answer with it.
             time.sleep(max(0.0, asked.leaves_at - time.monotonic()))
-        return self._complete(begun, answer, asked)
+        return self._complete(begun, fetched, asked)
 
     def record_rejection(self, caller: Caller, error: GatewayError) -> None:
         """Account for an authenticated request that was turned away at the door."""
         with self._database.write() as session:
             self._append_rejection(session, caller, error, at=self._clock.now())
 
-    def _ask(self, intent: _Intent) -> ProviderAnswer:
+    def _ask(self, intent: _Intent) -> Fetched:
+        question, service = intent.question, intent.service
         answer = ask_provider(
-            intent.question,
+            question,
             provider=intent.provider,
             http=self._http,
             signer=self._signer,
             issuer=self._issuer,
             clock=self._clock,
-            timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * intent.service.answer_seconds),
+            timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * service.answer_seconds),
+        )
+        fetched: Fetched = (
+            minimise(answer.record, permitted=question.fields, service=service)
+            if isinstance(answer, Answered)
+            else answer
         )
         # Where the answer is settled already, the provider's failure alone is shared: it must look the same for all.
-        return answer if intent.settled is None or isinstance(answer, ProviderFailed) else intent.settled
+        return fetched if intent.settled is None or isinstance(fetched, ProviderFailed) else intent.settled
 
     def _begin(self, asked: Asked) -> _Intent | Reply | TurnedAway:
         """Claim the nonce, decide, and commit either the intent to ask the provider or the refusal."""
@@ -228,42 +237,38 @@ class Broker:
         )
         return _Intent(exchange=row.id, service=service, provider=provider, question=question, settled=settled)
 
-    def _complete(self, intent: _Intent, answer: ProviderAnswer, asked: Asked) -> Reply | TurnedAway:
+    def _complete(self, intent: _Intent, fetched: Fetched, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
-        minimised: MinimisedRecord | ProviderFailed | None = None
-        if isinstance(answer, Answered):
-            minimised = minimise(answer.record, permitted=intent.question.fields, service=intent.service)
         with self._database.write() as session:
             now = self._clock.now()
             row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
             if row.state != "open":
                 return _closed_before(row)
-            judged = self._judge_again(session, row, asked, answer=answer, now=now)
+            judged = self._judge_again(session, row, asked, fetched=fetched, now=now)
             row.decision_record = judged.inputs.to_document()
             row.policy_digest = self._policy.digest
-            if isinstance(answer, ProviderFailed) and may_ask(judged.decision):
-                ending = Ending(outcome="failed", decision="permit", failure=answer)
+            if isinstance(fetched, ProviderFailed) and may_ask(judged.decision):
+                ending = Ending(outcome="failed", decision="permit", failure=fetched)
             elif isinstance(judged.decision, Deny):
                 ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
-            elif isinstance(minimised, MinimisedRecord):
-                ending = Ending(outcome="disclosed", decision="permit", record=minimised)
+            elif isinstance(fetched, MinimisedRecord):
+                ending = Ending(outcome="disclosed", decision="permit", record=fetched)
             else:
-                failure = minimised or failed("provider_answer_invalid", "no record and no reason")
+                # Rules that permit a record that there is not: still nothing is disclosed.
+                failure = failed("provider_answer_invalid", "permitted, but there is no record")
                 ending = Ending(outcome="failed", decision="permit", failure=failure)
             reply = self._concluded(session, row, ending, asked, at=now)
-        if isinstance(reply, TurnedAway):
-            return reply
-        # Committed: from here the disclosure is accounted for, and the answer may leave.
-        return reply
+        # Committed: from here the outcome is accounted for, and its answer may leave.
+        return reply  # noqa: RET504 - after the transaction, not in it
 
     def _judge_again(
-        self, session: Session, row: ExchangeRow, asked: Asked, *, answer: ProviderAnswer | None, now: datetime
+        self, session: Session, row: ExchangeRow, asked: Asked, *, fetched: Fetched | None, now: datetime
     ) -> Judged:
         """Decide with the agreement locked: a suspension comes before this decision, or after the release."""
         agreement = None
         if row.agreement is not None and row.agreement_version is not None:
             agreement = lock_agreement(session, row.agreement, row.agreement_version)
-        withheld = isinstance(answer, NoRecord) and answer.reason == "withheld"
+        withheld = isinstance(fetched, NoRecord) and fetched.reason == "withheld"
         return judge(
             session,
             self._policy,
@@ -272,7 +277,7 @@ class Broker:
             agreement=agreement,
             service=find_service(session, row.service),
             subject=row.subject,
-            known=withheld or not isinstance(answer, NoRecord),
+            known=withheld or not isinstance(fetched, NoRecord),
             withheld=withheld,
             now=now,
         )
@@ -295,7 +300,7 @@ class Broker:
         if body is None or row.answer_status is None:
             return self._turn_away(session, asked, AnswerExpired(extensions=evidence), at=now)
         if row.state == "disclosed":
-            judged = self._judge_again(session, row, asked, answer=None, now=now)
+            judged = self._judge_again(session, row, asked, fetched=None, now=now)
             if isinstance(judged.decision, Deny):
                 ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
                 return self._registrar.refuse_retry(session, row, ending, inputs=judged.inputs, at=now)
