@@ -10,11 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
+from gateway.audit.checking.prove import prove_when_published
+from gateway.audit.checking.sources import FileSource, source_of
+from gateway.audit.checking.verify import VerifiedLog, rows_check, verify_log
 from gateway.audit.errors import EventNotFound
 from gateway.audit.events import events_document
-from gateway.audit.prove import prove_when_published
-from gateway.audit.sources import FileSource, source_of
-from gateway.audit.verify import VerifiedLog, rows_check, verify_log
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import GatewayError

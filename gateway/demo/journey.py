@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pyotp
 import requests
 
-from gateway.audit.sources import HttpSource
-from gateway.audit.verify import verify_log
+from gateway.audit.checking.sources import HttpSource
+from gateway.audit.checking.verify import verify_log
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser, PageRefused
 from gateway.demo.layout import Layout

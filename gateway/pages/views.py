@@ -12,8 +12,8 @@ from flask import Blueprint, Response, g, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.audit.append import AuditLog, Event
+from gateway.audit.checking.prove import prove
 from gateway.audit.errors import NotYetPublished
-from gateway.audit.prove import prove
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import OVERSIGHT_BODY, find_member

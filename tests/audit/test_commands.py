@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import Entry
+from gateway.audit.checking.prove import prove, prove_when_published
 from gateway.audit.commands import AuditContext, audit_group
 from gateway.audit.errors import EventNotFound, NotYetPublished
 from gateway.audit.events import EVENTS, events_document
 from gateway.audit.models import EventRow
-from gateway.audit.prove import prove, prove_when_published
 from gateway.errors import GatewayError
 from gateway.sdk.verify import verify
 from gateway.wire.encoding import b64_encode

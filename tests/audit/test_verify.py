@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from gateway.audit.checking.sources import FileSource, HttpSource
+from gateway.audit.checking.verify import VerifiedLog, rows_check, verify_log
 from gateway.audit.errors import LogNotVerified, LogUnreadable
 from gateway.audit.models import EventRow
-from gateway.audit.sources import FileSource, HttpSource
-from gateway.audit.verify import VerifiedLog, rows_check, verify_log
 from gateway.errors import GatewayError
 from gateway.wire.encoding import b64_encode
 from gateway.wire.merkle import leaf_hash, root_of

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from gateway.audit import views
+from gateway.audit.checking.sources import HttpSource
+from gateway.audit.checking.verify import verify_log
 from gateway.audit.errors import LogUnreadable
-from gateway.audit.sources import HttpSource
-from gateway.audit.verify import verify_log
 from gateway.web.problems import install_problems
 from tests.kit.log import TestLog, assert_log_verifies
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.sources import FileSource
-from gateway.audit.verify import verify_log
+from gateway.audit.checking.sources import FileSource
+from gateway.audit.checking.verify import verify_log
 from tests.kit.processes import Child, Processes, Running, free_port, kill
 
 STEPS = ("discovery", "sign-in", "record", "refusal", "auditor", "log", "proof", "proof")

@@ -11,10 +11,10 @@ from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
 
 from gateway.audit.append import AuditLog, Entry, Event
+from gateway.audit.checking.sources import source_of
+from gateway.audit.checking.verify import verify_log
 from gateway.audit.sequencer import Sequencer
-from gateway.audit.sources import source_of
 from gateway.audit.subject_keys import SubjectKeys
-from gateway.audit.verify import verify_log
 from gateway.db import Database
 from gateway.wire.leaves import Leaf, parse_leaf
 from gateway.wire.merkle import leaf_hash

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
+from gateway.audit.checking.sources import LogSource, read_grown
 from gateway.audit.errors import DetailsAltered, DetailsErased, LogNotVerified, LogUnreadable
 from gateway.audit.models import EventRow
-from gateway.audit.sources import LogSource, read_grown
 from gateway.audit.tile_files import CHECKPOINT
 from gateway.db import Database
 from gateway.errors import GatewayError
