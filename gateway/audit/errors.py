@@ -42,6 +42,22 @@ class DetailsErased(GatewayError):
     title = "The details of this event were erased"
 
 
+class DetailsExpired(GatewayError):
+    """These details were kept for as long as their class says, and then forgotten."""
+
+    kind = Kind.NOT_FOUND
+    code = "details_expired"
+    title = "The details of this event were kept for their time and then forgotten"
+
+
+class DetailsLost(GatewayError):
+    """The row was made again from the published log after a restore: its details went with the lost database."""
+
+    kind = Kind.NOT_FOUND
+    code = "details_lost"
+    title = "The details of this event were lost with an earlier database"
+
+
 class DetailsAltered(GatewayError):
     """Stored details that do not decrypt, or do not open the commitment in the log."""
 

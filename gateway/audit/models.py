@@ -1,6 +1,8 @@
-"""This room's tables: events, the head of the log, and the counters of noise."""
+"""This room's tables: events, the head of the log, what was forgotten, and the counters of noise."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, String, Text, text
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, String, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db import Base, identifier, instant, pk
@@ -41,7 +43,12 @@ class EventRow(Base):
     """The keyed hash that names the key of `details`; it says nothing without the key directory."""
     key_id: Mapped[bytes] = mapped_column(LargeBinary(16))
     details: Mapped[bytes] = mapped_column(LargeBinary)
-    """AES-256-GCM: 12 bytes of nonce, then the encryption of 16 bytes of salt and the details' canonical JSON."""
+    """AES-256-GCM: 12 bytes of nonce, then the encryption of 16 bytes of salt and the details' canonical JSON.
+
+    Empty when nobody has them any more: forgotten as their class says (`key_id` then still tells which key they were
+    under), or lost with the database they were in, when a row was made again from the published log (`key_id` is
+    empty too).
+    """
 
 
 class LogHeadRow(Base):
@@ -62,6 +69,17 @@ class LogHeadRow(Base):
     checkpoint: Mapped[str | None] = mapped_column(Text)
     """The signed note last published."""
     published_at: Mapped[instant | None]
+    archived_size: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Entries below this are in archives as well; rows of theirs may be gone. A multiple of a tile's width."""
+
+
+class ForgottenRow(Base):
+    """How far the details of one kind of event were forgotten: what is not after this id was looked at."""
+
+    __tablename__ = "audit_forgotten"
+
+    name: Mapped[identifier] = mapped_column(primary_key=True)
+    after: Mapped[UUID] = mapped_column(Uuid)
 
 
 class NoiseRow(Base):
