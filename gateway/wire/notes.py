@@ -1,7 +1,8 @@
 """Signed notes and checkpoints: C2SP signed-note and tlog-checkpoint, with Ed25519 signatures (type 0x01).
 
 A verifier key is written `<name>+<key id>+<key>`. A note may carry lines by keys we do not know (witnesses, a rotated
-key): they are ignored. A line by a key we do know must verify, or the whole note is refused.
+key, plain junk): they are ignored, whatever bytes they hold. A line by a key we do know must verify, or the whole note
+is refused.
 """
 
 import hashlib
@@ -17,10 +18,11 @@ from gateway.wire.merkle import HASH_BYTES
 from gateway.wire.signer import Signer
 
 MAX_NOTE_BYTES = 1_000_000
-MAX_SIGNATURES = 100
+MAX_SIGNATURES = 100  # signed-note: a verifier limits their number, and accepts at least 16
 
-_ED25519 = b"\x01"
-_KEY_BYTES = 32
+ED25519 = b"\x01"
+ED25519_KEY_BYTES = 32
+
 _KEY_ID_BYTES = 4
 _DASH = "— "  # the em dash and space that begin a signature line
 
@@ -34,17 +36,30 @@ class VerifierKey:
 
     def __post_init__(self) -> None:
         check_key_name(self.name)
-        if len(self.public_key) != _KEY_BYTES:
+        if len(self.public_key) != ED25519_KEY_BYTES:
             raise InvalidNote("an Ed25519 public key has 32 bytes")
 
     @property
     def key_id(self) -> bytes:
-        """The first four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public_key).digest()[:_KEY_ID_BYTES]
+        """The four bytes that, with the name, tell whose a signature line is."""
+        return key_id_of(self.name, ED25519 + self.public_key)
 
     def encode(self) -> str:
         """Return the key as text, `<name>+<hex key id>+<base64 of 0x01 ‖ public key>`."""
-        return f"{self.name}+{self.key_id.hex()}+{b64_encode(_ED25519 + self.public_key)}"
+        return encode_vkey(self.name, ED25519 + self.public_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureLine:
+    """One signature line of a note, not verified: who claims to have signed, and the bytes behind the key id."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+    def encode(self) -> str:
+        """Return the line without its newline."""
+        return f"{_DASH}{self.name} {b64_encode(self.key_id + self.signature)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +87,38 @@ class Checkpoint:
         return "".join(f"{line}\n" for line in lines)
 
 
-def parse_verifier_key(vkey: str) -> VerifierKey:
-    """Read a verifier key; raises `InvalidNote` unless it is an Ed25519 key with the key id it should have."""
+def key_id_of(name: str, typed_key: bytes) -> bytes:
+    """Return the first four bytes of SHA-256(name ‖ 0x0A ‖ signature type ‖ public key)."""
+    return hashlib.sha256(name.encode() + b"\n" + typed_key).digest()[:_KEY_ID_BYTES]
+
+
+def encode_vkey(name: str, typed_key: bytes) -> str:
+    """Return `<name>+<hex key id>+<base64>` for a key behind its signature type byte."""
+    return f"{name}+{key_id_of(name, typed_key).hex()}+{b64_encode(typed_key)}"
+
+
+def decode_vkey(vkey: str) -> tuple[str, bytes]:
+    """Return a verifier key's name, and its key behind the signature type byte; raises `InvalidNote`.
+
+    The key id must be the one that signed-note recommends for this name and key.
+    """
     try:
         name, key_id, encoded = vkey.strip().split("+", 2)
         typed_key = b64_decode(encoded)
     except (ValueError, MalformedInput) as error:
         raise InvalidNote("a verifier key is <name>+<key id>+<base64>") from error
-    if not typed_key.startswith(_ED25519):
-        raise InvalidNote("only Ed25519 verifier keys are accepted")
-    key = VerifierKey(name=name, public_key=typed_key[1:])
-    if key.key_id.hex() != key_id:
+    check_key_name(name)
+    if key_id_of(name, typed_key).hex() != key_id:
         raise InvalidNote("the key id does not belong to this key")
-    return key
+    return name, typed_key
+
+
+def parse_verifier_key(vkey: str) -> VerifierKey:
+    """Read a verifier key; raises `InvalidNote` unless it is an Ed25519 key with the key id it should have."""
+    name, typed_key = decode_vkey(vkey)
+    if not typed_key.startswith(ED25519):
+        raise InvalidNote("only Ed25519 verifier keys are accepted")
+    return VerifierKey(name=name, public_key=typed_key[1:])
 
 
 def verifier_key_of(signer: Signer, name: str) -> VerifierKey:
@@ -101,13 +135,28 @@ def check_key_name(name: str) -> None:
         raise InvalidNote("a key name is not empty and holds neither spaces nor plus signs")
 
 
-def sign_note(text: str, signer: Signer, name: str) -> bytes:
-    """Return the note: the text and one signature line under `name`; raises `InvalidNote` or `UnusableKey`."""
-    key = verifier_key_of(signer, name)
-    signature = b64_encode(key.key_id + signer.sign(text.encode()))
-    note = f"{text}\n{_DASH}{name} {signature}\n".encode()
+def sign_note(text: str, signer: Signer, name: str, *, also_by: Sequence[Signer] = ()) -> bytes:
+    """Return the note: the text and one signature line under `name` for each signer.
+
+    `also_by` are further keys of the same name: while a log's key is rotated, the old and the new one both sign.
+    Raises `InvalidNote` or `UnusableKey`.
+    """
     _check_text(text)
-    return note
+    signed = []
+    for each in (signer, *also_by):
+        key = verifier_key_of(each, name)
+        signed.append(SignatureLine(name=name, key_id=key.key_id, signature=each.sign(text.encode())).encode())
+    return _joined(text, signed)
+
+
+def add_signatures(note: bytes, lines: Sequence[str]) -> bytes:
+    """Return the note with these signature lines (without newlines) behind its own, each line once.
+
+    They are held to their form, not verified. Raises `InvalidNote`.
+    """
+    text, own = split_note(note)
+    added = [parse_signature_line(line).encode() for line in lines]
+    return _joined(text, [line.encode() for line in own] + added)
 
 
 def open_note(note: bytes, verifier_keys: Sequence[VerifierKey]) -> OpenedNote:
@@ -115,23 +164,62 @@ def open_note(note: bytes, verifier_keys: Sequence[VerifierKey]) -> OpenedNote:
 
     Raises `InvalidNote` when it is malformed, when no trusted key signed it, or when a trusted key's line is false.
     """
-    text, lines = _split(note)
+    text, lines = split_note(note)
     trusted = {(key.name, key.key_id): key for key in verifier_keys}
     signed_by: list[VerifierKey] = []
     for line in lines:
-        name, key_id, signature = _signature_line(line)
-        key = trusted.get((name, key_id))
+        key = trusted.get((line.name, line.key_id))
         if key is None:
             continue
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public_key).verify(signature, text.encode())
-        except (BadSignature, ValueError) as error:
-            raise InvalidNote("the signature of a known key does not verify") from error
+        check_ed25519(key.public_key, line.signature, text.encode())
         if key not in signed_by:
             signed_by.append(key)
     if not signed_by:
         raise InvalidNote("no known key has signed this note")
     return OpenedNote(text=text, signed_by=tuple(signed_by))
+
+
+def split_note(note: bytes) -> tuple[str, tuple[SignatureLine, ...]]:
+    """Return a note's text and its signature lines, none of them verified; raises `InvalidNote`."""
+    if len(note) > MAX_NOTE_BYTES:
+        raise InvalidNote("the note is too large")
+    try:
+        whole = note.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidNote("a note is UTF-8 text") from error
+    _check_text(whole)
+    # The last empty line divides text from signatures: the text itself may hold empty lines.
+    text, divider, signatures = whole.rpartition("\n\n")
+    lines = signatures.removesuffix("\n").split("\n")
+    if not divider or not signatures or len(lines) > MAX_SIGNATURES:
+        raise InvalidNote("a note has a text, an empty line, and 1 to 100 signature lines")
+    return text + "\n", tuple(parse_signature_line(line) for line in lines)
+
+
+def parse_signature_line(line: str) -> SignatureLine:
+    """Read one signature line, without its newline and whoever it is by; raises `InvalidNote`."""
+    parts = line.removeprefix(_DASH).split(" ")
+    if not line.startswith(_DASH) or len(parts) != 2:  # noqa: PLR2004 - name and signature
+        raise InvalidNote("a signature line is a dash, a key name and a signature")
+    name, encoded = parts
+    # Others may bear names that we would not give a key: only what signed-note forbids is refused.
+    if not name or "+" in name or any(character.isspace() for character in name):
+        raise InvalidNote("a key name is not empty and holds neither spaces nor plus signs")
+    try:
+        blob = b64_decode(encoded)
+    except MalformedInput as error:
+        raise InvalidNote("a signature line ends in base64") from error
+    if len(blob) <= _KEY_ID_BYTES:
+        raise InvalidNote("a signature line holds a key id and a signature")
+    return SignatureLine(name=name, key_id=blob[:_KEY_ID_BYTES], signature=blob[_KEY_ID_BYTES:])
+
+
+def check_ed25519(public_key: bytes, signature: bytes, message: bytes) -> None:
+    """Raise `InvalidNote` unless the Ed25519 signature (RFC 8032) verifies over the message."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (BadSignature, ValueError) as error:
+        raise InvalidNote("the signature of a known key does not verify") from error
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
@@ -169,31 +257,10 @@ def _check_text(text: str) -> None:
         raise InvalidNote("a note's text ends in a newline and holds no other control characters")
 
 
-def _split(note: bytes) -> tuple[str, list[str]]:
-    if len(note) > MAX_NOTE_BYTES:
-        raise InvalidNote("the note is too large")
-    try:
-        whole = note.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidNote("a note is UTF-8 text") from error
-    _check_text(whole)
-    # The last empty line divides text from signatures: the text itself may hold empty lines.
-    text, divider, signatures = whole.rpartition("\n\n")
-    lines = signatures.removesuffix("\n").split("\n")
-    if not divider or not signatures or len(lines) > MAX_SIGNATURES:
-        raise InvalidNote("a note has a text, an empty line, and 1 to 100 signature lines")
-    return text + "\n", lines
-
-
-def _signature_line(line: str) -> tuple[str, bytes, bytes]:
-    parts = line.removeprefix(_DASH).split(" ")
-    if not line.startswith(_DASH) or len(parts) != 2:  # noqa: PLR2004 - name and signature
-        raise InvalidNote("a signature line is a dash, a key name and a signature")
-    check_key_name(parts[0])
-    try:
-        blob = b64_decode(parts[1])
-    except MalformedInput as error:
-        raise InvalidNote("a signature line ends in base64") from error
-    if len(blob) <= _KEY_ID_BYTES:
-        raise InvalidNote("a signature line holds a key id and a signature")
-    return parts[0], blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:]
+def _joined(text: str, lines: Sequence[str]) -> bytes:
+    # One line once: a witness asked twice answers with another time, and that is another line.
+    unique = list(dict.fromkeys(lines))
+    note = (text + "\n" + "".join(f"{line}\n" for line in unique)).encode()
+    if len(unique) > MAX_SIGNATURES or len(note) > MAX_NOTE_BYTES:
+        raise InvalidNote("the note would hold more than 100 signatures or be too large")
+    return note
