@@ -29,7 +29,7 @@ test: .venv/.development ## Run the unit, conformance and journey tests on SQLit
 	exit $$status
 
 prove: .venv/.development ## Run the long proofs (kills, faults, contention) on SQLite and on PostgreSQL
-	@scripts/system-packages.sh
+	@scripts/system-packages.sh --prove
 	@status=0; for database in sqlite postgresql; do \
 		echo "== Proofs on $$database"; \
 		$(PYTEST) -m prove --durable --database $$database || status=1; \

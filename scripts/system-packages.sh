@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that PostgreSQL's programs and Chromium are there for the tests: installs them from Debian's packages when
-# it may, and otherwise names what to install.
+# Makes sure that the programs the tests start are there: PostgreSQL's and Chromium, and with --prove what the long proofs
+# break things with. Installs them from Debian's packages when it may, and otherwise names what to install.
 set -euo pipefail
+
+proving=no
+[ "${1:-}" != --prove ] || proving=yes
 
 has_postgresql() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
@@ -11,6 +14,11 @@ has_postgresql() {
 missing() {
     has_postgresql || printf 'postgresql '
     command -v chromium >/dev/null || printf 'chromium '
+    [ "$proving" = yes ] || return 0
+    for program in strace faketime haproxy debootstrap; do
+        # Debian keeps some of them where only administrators look.
+        PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || printf '%s ' "$program"
+    done
 }
 
 packages=$(missing)
