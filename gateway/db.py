@@ -4,6 +4,10 @@
 back when it raises. On SQLite every writer first takes one file lock, because plain `BEGIN IMMEDIATE` starves writers
 for seconds, and because SQLite before 3.51.3 can corrupt a WAL that is reset while it is being written; automatic
 checkpoints happen inside a commit, so they are under the same lock. PostgreSQL needs no lock of ours.
+
+Nobody waits for PostgreSQL without end: it limits its own statements and locks, and the client gives up a second later
+because a frozen server limits nothing. A client that gives up closes its connection, and never asks it to cancel:
+a commit that waits for its replica, once cancelled, counts as committed though no replica has it.
 """
 
 import fcntl
@@ -14,19 +18,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+import psycopg
 import uuid_utils.compat
+from psycopg.abc import PQGen
 from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, MetaData, String, Uuid, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from gateway.errors import Unavailable
+
+SERVER_FIRST_SECONDS = 1.0
+"""How much longer than the server's own limit the client waits: the server's answer says more than silence."""
+_LONGEST_CONNECT_SECONDS = 10
+IDLE_TRANSACTION_SECONDS = 60
+"""After which the server takes back what a node holds that has stopped in the middle of a transaction."""
+
+_Result = TypeVar("_Result")
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -42,6 +57,13 @@ class DatabaseUnavailable(Unavailable):
 
     code = "database_unavailable"
     title = "The gateway cannot answer now; nothing was changed"
+
+
+class CommitUnconfirmed(DatabaseUnavailable):
+    """The database went away while it was committing: all of it was done, or nothing was."""
+
+    code = "commit_unconfirmed"
+    title = "The gateway cannot tell whether this was done; ask again, exactly as before"
 
 
 class Instant(TypeDecorator[datetime]):
@@ -114,15 +136,18 @@ class Database:
     def write(self) -> Iterator[Session]:
         """Open one write transaction: committed at the end of the block, rolled back if it raises.
 
-        Raises `DatabaseUnavailable` when the database does not answer or no turn comes within `timeout` seconds.
+        Raises `DatabaseUnavailable` when the database does not answer or no turn comes within `timeout` seconds, and
+        `CommitUnconfirmed` when it falls silent in the commit.
         """
         with (
             _faults_named(),
             self.turn_to_write(),
             Session(self._writing_engine, expire_on_commit=False) as session,
-            session.begin(),
         ):
             yield session
+            session.flush()
+            with _faults_named(CommitUnconfirmed):
+                session.commit()
 
     def close(self) -> None:
         """Close every connection; on SQLite the last one checkpoints, hence under the writers' lock."""
@@ -178,16 +203,35 @@ def _lock_before(descriptor: int, deadline: float) -> None:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def _faults_named(fault: type[DatabaseUnavailable] = DatabaseUnavailable) -> Iterator[None]:
     """Turn a lost or locked database into our own error; other faults pass as they are."""
     try:
         yield
+    except NoConnectionFree as error:
+        raise fault(detail="no connection free in this process") from error
     except OperationalError as error:
-        raise DatabaseUnavailable(detail=type(error.orig).__name__) from error
+        raise fault(detail=type(error.orig).__name__) from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise DatabaseUnavailable(detail=type(error.orig).__name__) from error
+            raise fault(detail=type(error.orig).__name__) from error
         raise
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection that counts as lost when the server has said nothing for `patience` seconds."""
+
+    patience: float = 60.0
+
+    def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
+        """Wait for one answer of the server, as psycopg does for every statement; here with an end."""
+        limit = self.patience if timeout is None else min(timeout, self.patience)
+        deadline = time.monotonic() + limit
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError:
+            if time.monotonic() >= deadline:
+                self.pgconn.finish()  # what it may still say belongs to a question that nobody waits for any more
+            raise
 
 
 def _engine(url: str, *, timeout: float, pool_size: int) -> Engine:
@@ -199,17 +243,39 @@ def _engine(url: str, *, timeout: float, pool_size: int) -> Engine:
         return engine
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(
+    engine = create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_timeout=timeout,
         connect_args={
-            "connect_timeout": max(1, int(timeout)),
-            "options": f"-c statement_timeout={int(timeout * 1000)} -c lock_timeout={int(timeout * 1000)}",
+            "connect_timeout": max(1, min(int(timeout), _LONGEST_CONNECT_SECONDS)),
+            "options": _session_options(timeout),
         },
     )
+
+    def connect(_dialect: Dialect, _record: ConnectionPoolEntry, given: Any, named: Any) -> PatientConnection:
+        connection = PatientConnection.connect(*given, **named)
+        connection.patience = timeout + SERVER_FIRST_SECONDS
+        return connection
+
+    event.listen(engine, "do_connect", connect)
+    return engine
+
+
+def _session_options(timeout: float) -> str:
+    milliseconds = int(timeout * 1000)
+    options = {
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+        # A node that vanished must not keep its locks for the two hours that a system waits by default.
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        "idle_in_transaction_session_timeout": IDLE_TRANSACTION_SECONDS * 1000,
+    }
+    return " ".join(f"-c {name}={value}" for name, value in options.items())
 
 
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
