@@ -14,7 +14,7 @@ from gateway.audit.checking.prove import prove_when_published
 from gateway.audit.checking.sources import FileSource, source_of
 from gateway.audit.checking.verify import VerifiedLog, rows_check, verify_log
 from gateway.audit.errors import EventNotFound
-from gateway.audit.events import events_document
+from gateway.audit.event_document import events_document
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import GatewayError

@@ -2,23 +2,26 @@
 
 A name is a fact in the past tense, `room.thing.happened`. Name, time, members, outcome and reference are public in
 the log's leaf; the details are encrypted, and only a salted commitment to them is public. To record something new, add
-it here and remake docs/audit-events.md with `gateway audit events`.
+it here, give every new detail its meaning in `event_document`, and remake docs/audit-events.md with
+`gateway audit events`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.audit.errors import UnknownEvent
+from gateway.audit.keeping.classes import Retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventType:
-    """One kind of event: what it states, the details it may carry, the outcomes it may have."""
+    """One kind of event: what it states, the details it may carry, the outcomes it may have, how long they are kept."""
 
     name: str
     description: str
     fields: tuple[str, ...]
     outcomes: tuple[str, ...]
+    retention: Retention
 
 
 # The outcome of something that was done, and of something that was asked and not done. The four outcomes of an
@@ -97,54 +100,63 @@ _TYPES = (
         description="A record was disclosed to a consumer under an agreement. The reference is the exchange id.",
         fields=_EXCHANGE,
         outcomes=("disclosed",),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="sharing.record.refused",
         description="A request for a record was understood and refused by policy. The reference is the exchange id.",
         fields=_EXCHANGE,
         outcomes=(REFUSED,),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="sharing.exchange.failed",
         description="A permitted exchange ended without an answer, most often through the provider's fault.",
         fields=_EXCHANGE,
         outcomes=("failed",),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="sharing.exchange.abandoned",
         description="An exchange whose lease ran out was closed by recovery; nothing was released.",
         fields=_EXCHANGE,
         outcomes=("abandoned",),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="sharing.answer.repeated",
         description="An honest retry was given the original answer once more. The reference is the exchange id.",
         fields=_EXCHANGE,
         outcomes=("repeated",),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="sharing.retry.refused",
         description="A retry was refused: what was permitted at first is no longer. The reference is the exchange id.",
         fields=_EXCHANGE,
         outcomes=(REFUSED,),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="sharing.request.rejected",
         description="A known client sent a request that was malformed, replayed, stale or wrongly signed.",
         fields=(*_EXCHANGE, "code", "detail", "source", "key_id"),
         outcomes=(REFUSED,),
+        retention=Retention.DISCLOSURES,
     ),
     EventType(
         name="identity.officer.signed_in",
         description="An officer of a member signed in, or stepped up to a stronger level.",
         fields=_SIGN_IN,
         outcomes=(DONE,),
+        retention=Retention.SIGN_INS,
     ),
     EventType(
         name="identity.citizen.signed_in",
         description="A citizen signed in, or stepped up to a stronger level.",
         fields=_SIGN_IN,
         outcomes=(DONE,),
+        retention=Retention.SIGN_INS,
     ),
     EventType(
         name="identity.sign_in.failed",
@@ -152,48 +164,56 @@ _TYPES = (
         "In public these look the same.",
         fields=_SIGN_IN,
         outcomes=(REFUSED,),
+        retention=Retention.SIGN_INS,
     ),
     EventType(
         name="identity.session.ended",
         description="A signed-in session ended: by signing out, or because it was ended.",
         fields=_SIGN_IN,
         outcomes=(DONE,),
+        retention=Retention.SIGN_INS,
     ),
     EventType(
         name="identity.account.registered",
         description="An account was made, with its kind, member and roles.",
         fields=("account", "account_kind", "member", "roles", "by"),
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="identity.account.suspended",
         description="An account was suspended: it can no longer sign in, and its sessions end.",
         fields=("account", "account_kind", "member", "by", "reason"),
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="identity.account.reinstated",
         description="A suspended account may sign in again.",
         fields=("account", "account_kind", "member", "by"),
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="oidc.tokens.issued",
         description="A client received tokens for a code or in its own name.",
         fields=_TOKENS,
         outcomes=(DONE,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="oidc.tokens.refused",
         description="An authenticated client asked for tokens it may not have.",
         fields=_TOKENS,
         outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="oidc.tokens.refreshed",
         description="A client exchanged a refresh token for new tokens.",
         fields=_TOKENS,
         outcomes=(DONE,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="oidc.client.rejected",
@@ -201,72 +221,113 @@ _TYPES = (
         "The member is named publicly only when the client's own key had signed it.",
         fields=_TOKENS,
         outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="oidc.code.replayed",
         description="An authorization code was used again; the tokens of its first use were revoked.",
         fields=_TOKENS,
         outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="oidc.refresh_token.replayed",
         description="A refresh token was used again; every token of its family was revoked.",
         fields=_TOKENS,
         outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="agreements.agreement.imported",
         description="An agreement was read into the database, as a draft unless both signatures verified.",
         fields=_AGREEMENT,
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="agreements.agreement.signed",
         description="A member's signature over an agreement was verified and recorded.",
         fields=_AGREEMENT,
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="agreements.agreement.suspended",
         description="An agreement was suspended: nothing is released under it after this commits.",
         fields=_AGREEMENT,
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="agreements.agreement.resumed",
         description="A suspended agreement was put in force again.",
         fields=_AGREEMENT,
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="directory.client.registered",
         description="A member's system was registered or changed.",
         fields=_DIRECTORY,
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="directory.member.registered",
         description="A member was registered or changed.",
         fields=_DIRECTORY,
         outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="oversight.exchanges.viewed",
         description="An auditor looked at exchanges: the search, or one exchange in full.",
         fields=("account", "member", "roles", "exchange", "search", "count", "session"),
         outcomes=(DONE,),
+        retention=Retention.OVERSIGHT,
     ),
     EventType(
         name="oversight.proof.downloaded",
         description="An auditor downloaded the proof of one exchange.",
         fields=("account", "member", "roles", "exchange", "session"),
         outcomes=(DONE,),
+        retention=Retention.OVERSIGHT,
     ),
     EventType(
         name="audit.noise.counted",
         description="How many unauthenticated requests of one kind one source sent within one minute.",
         fields=("source", "code", "count", "minute"),
         outcomes=("counted",),
+        retention=Retention.NOISE,
+    ),
+    EventType(
+        name="audit.subject.erased",
+        description="The key of one person was destroyed: nothing recorded about them until then can be read again. "
+        "Recorded just before it is done. The reference is the key's random id; who it was is nowhere.",
+        fields=("subject_tag", "key_id", "by", "reason"),
+        outcomes=(DONE,),
+        retention=Retention.LOG,
+    ),
+    EventType(
+        name="audit.details.expired",
+        description="Details that were kept for as long as their class says were forgotten.",
+        fields=("counts", "before"),
+        outcomes=(DONE,),
+        retention=Retention.LOG,
+    ),
+    EventType(
+        name="audit.details.read",
+        description="Details of entries were opened for somebody. Recorded before they are shown.",
+        fields=("by", "reason", "format", "first", "end", "count"),
+        outcomes=(DONE,),
+        retention=Retention.OVERSIGHT,
+    ),
+    EventType(
+        name="audit.range.archived",
+        description="A range of entries was written to files that verify on their own, before rows of it are deleted.",
+        fields=("first", "end", "size", "root", "rows_deleted", "by"),
+        outcomes=(DONE,),
+        retention=Retention.LOG,
     ),
 )
 
@@ -282,28 +343,3 @@ def check_registered(name: str, *, outcome: str, fields: frozenset[str]) -> None
         raise UnknownEvent(detail=f"{name} has no outcome {outcome!r}")
     if unknown := fields - set(known.fields):
         raise UnknownEvent(detail=f"{name} carries no {', '.join(sorted(unknown))}")
-
-
-def events_document() -> str:
-    """Return docs/audit-events.md: the registry as a document for people."""
-    lines = [
-        "# Audit events",
-        "",
-        "Every event the gateway can record. This page is written by `gateway audit events`; do not edit it.",
-        "",
-        "Public, in the leaf of the log: the event's name and id, the time, the members concerned, the outcome, a",
-        "reference where there is one, and a salted commitment to the details. The details themselves are encrypted",
-        "under the key of the person they are about, and are read by those whose role allows it.",
-        "",
-    ]
-    for event in sorted(EVENTS.values(), key=lambda event: event.name):
-        lines += [
-            f"## {event.name}",
-            "",
-            event.description,
-            "",
-            f"- Outcome: {', '.join(event.outcomes)}",
-            f"- Details: {', '.join(event.fields)}",
-            "",
-        ]
-    return "\n".join(lines).rstrip("\n") + "\n"

@@ -14,7 +14,8 @@ from gateway.audit.append import Entry
 from gateway.audit.checking.prove import prove, prove_when_published
 from gateway.audit.commands import AuditContext, audit_group
 from gateway.audit.errors import EventNotFound, NotYetPublished
-from gateway.audit.events import EVENTS, events_document
+from gateway.audit.event_document import FIELDS, events_document
+from gateway.audit.events import EVENTS
 from gateway.audit.models import EventRow
 from gateway.errors import GatewayError
 from gateway.sdk.verify import verify
@@ -240,6 +241,10 @@ def test_every_event_is_a_described_fact_with_an_outcome() -> None:
         assert event.description.endswith(".")
         assert event.outcomes
         assert len(set(event.fields)) == len(event.fields)
+
+
+def test_every_detail_has_one_meaning_and_no_meaning_is_left_over() -> None:
+    assert set(FIELDS) == {field for event in EVENTS.values() for field in event.fields}
 
 
 @pytest.mark.parametrize("command", ["verify", "prove", "key", "events"])
