@@ -6,7 +6,7 @@ destroying salt and details leaves every proof valid. Signed shapes only grow.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from gateway.wire.canonical import canonical_json
@@ -42,15 +42,20 @@ class Leaf:
 
         Raises `InvalidTree` for a leaf no reader would accept, or one longer than an entry may be.
         """
-        entry = canonical_json(asdict(self))
-        parse_leaf(entry)
+        # Field by field: `asdict` would copy every value, and an entry of our own need not be parsed to be checked.
+        members = {name: getattr(self, name) for name in _NAMES}
+        _check_shape(members)
+        entry = canonical_json(members)
+        _check_length(entry)
         return entry
+
+
+_NAMES = tuple(field.name for field in fields(Leaf))
 
 
 def parse_leaf(entry: bytes) -> Leaf:
     """Read an entry; members added by later versions are tolerated and left out. Raises `InvalidTree`."""
-    if len(entry) > MAX_ENTRY_BYTES:
-        raise InvalidTree("an entry is longer than 65,535 bytes")
+    _check_length(entry)
     try:
         members = parse_json_object(entry)
         canonical = canonical_json(members) == entry
@@ -58,28 +63,38 @@ def parse_leaf(entry: bytes) -> Leaf:
         raise InvalidTree("the entry is not a JSON object") from error
     if not canonical:
         raise InvalidTree("the entry is not canonical JSON (RFC 8785)")
-    for name, holds in _shape(members).items():
-        if not holds:
-            raise InvalidTree(f"{name} is not what a leaf holds")
-    known = {field.name: members[field.name] for field in fields(Leaf)}
+    _check_shape(members)
+    known = {name: members[name] for name in _NAMES}
     return Leaf(**{**known, "members": tuple(members["members"])})
 
 
 def commitment(salt: bytes, details: Mapping[str, Any]) -> str:
     """Return SHA-256(salt ‖ canonical JSON of details), base64url; raises `InvalidTree` for a salt under 16 bytes."""
+    return commitment_to_json(salt, canonical_json(details))
+
+
+def commitment_to_json(salt: bytes, canonical: bytes) -> str:
+    """As `commitment`, for details that are canonical JSON (RFC 8785) already."""
     if len(salt) < MIN_SALT_BYTES:
         raise InvalidTree("a commitment needs at least 128 bits of salt")
-    return b64url_encode(hashlib.sha256(salt + canonical_json(details)).digest())
+    return b64url_encode(hashlib.sha256(salt + canonical).digest())
 
 
-def _shape(members: Mapping[str, Any]) -> dict[str, bool]:
+def _check_length(entry: bytes) -> None:
+    if len(entry) > MAX_ENTRY_BYTES:
+        raise InvalidTree("an entry is longer than 65,535 bytes")
+
+
+def _check_shape(members: Mapping[str, Any]) -> None:
     version, parties = members.get("version"), members.get("members")
-    return {
-        "version": isinstance(version, int) and not isinstance(version, bool) and version >= LEAF_VERSION,
-        **{name: isinstance(members.get(name), str) for name in ("event_id", "event", "at", "commitment")},
-        **{
-            name: members.get(name, 0) is None or isinstance(members.get(name), str)
-            for name in ("outcome", "reference")
-        },
-        "members": isinstance(parties, list) and all(isinstance(party, str) for party in parties),
-    }
+    if not isinstance(version, int) or isinstance(version, bool) or version < LEAF_VERSION:
+        raise InvalidTree("version is not what a leaf holds")
+    for name in ("event_id", "event", "at", "commitment"):
+        if not isinstance(members.get(name), str):
+            raise InvalidTree(f"{name} is not what a leaf holds")
+    for name in ("outcome", "reference"):
+        value = members.get(name, 0)
+        if value is not None and not isinstance(value, str):
+            raise InvalidTree(f"{name} is not what a leaf holds")
+    if not isinstance(parties, list | tuple) or not all(isinstance(party, str) for party in parties):
+        raise InvalidTree("members is not what a leaf holds")
