@@ -17,10 +17,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from gateway.audit.errors import DetailsAltered, DetailsErased, EntryTooLarge, EventNotFound, EventRefused
+from gateway.audit.errors import (
+    DetailsAltered,
+    DetailsErased,
+    DetailsExpired,
+    DetailsLost,
+    EntryTooLarge,
+    EventNotFound,
+    EventRefused,
+)
 from gateway.audit.events import check_registered
 from gateway.audit.models import EventRow
 from gateway.audit.noise import ENTRIES_A_MINUTE, EVERYONE_ELSE, count_one, network_of, take_finished
+from gateway.audit.recorded import is_erased
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.clock import rfc3339
 from gateway.db import new_id
@@ -74,6 +83,11 @@ class AuditLog:
     def __init__(self, *, subject_keys: SubjectKeys) -> None:
         self._subject_keys = subject_keys
 
+    @property
+    def subject_keys(self) -> SubjectKeys:
+        """The keys under which details are."""
+        return self._subject_keys
+
     def append(self, session: Session, event: Event, *, at: datetime) -> Entry:
         r"""Write the event in the caller's transaction; it is recorded when, and only when, that commits.
 
@@ -116,13 +130,18 @@ class AuditLog:
     def details_of(self, session: Session, event_id: UUID) -> dict[str, Any]:
         """Return an event's details, checked against the commitment in its leaf.
 
-        Raises `EventNotFound`, `DetailsErased` when the subject's key was destroyed, `DetailsAltered`.
+        Raises `EventNotFound`; `DetailsErased` when the subject's key was destroyed; `DetailsExpired` when they were
+        kept for their time; `DetailsLost` when they went with an earlier database; `DetailsAltered`. Whoever shows what
+        this returns accounts for it first (`keeping.reading`).
         """
         row = session.get(EventRow, event_id)
         if row is None:
             raise EventNotFound
+        if not row.details:
+            raise DetailsExpired if row.key_id else DetailsLost
         key = self._subject_keys.find_key(row.subject_tag, row.key_id)
-        if key is None:
+        # A key that was destroyed and has come back with a copy of its folder opens nothing either.
+        if key is None or is_erased(session, row.key_id):
             raise DetailsErased
         return _open_details(row, key)
 

@@ -58,6 +58,14 @@ class DetailsLost(GatewayError):
     title = "The details of this event were lost with an earlier database"
 
 
+class NothingToErase(GatewayError):
+    """There is no key under this reference: nothing was recorded about such a person, or all of it is erased."""
+
+    kind = Kind.NOT_FOUND
+    code = "nothing_to_erase"
+    title = "Nothing is recorded under this reference that could be erased"
+
+
 class DetailsAltered(GatewayError):
     """Stored details that do not decrypt, or do not open the commitment in the log."""
 
@@ -72,6 +80,19 @@ class LogForked(GatewayError):
     kind = Kind.BROKEN
     code = "log_forked"
     title = "The log's database and its published files disagree; nothing is signed until they agree"
+
+    def __init__(self, public: str, *, index: int | None = None, detail: str | None = None) -> None:
+        """Take the first entry that is known to disagree, where one is: `index`."""
+        super().__init__(public, detail=detail)
+        self.index = index
+
+
+class QuorumMissed(GatewayError):
+    """Fewer witnesses have cosigned than the policy asks for: nothing new is published, and it is tried again."""
+
+    kind = Kind.UNAVAILABLE
+    code = "witness_quorum_missed"
+    title = "Too few witnesses have cosigned the log"
 
 
 class LogNotVerified(GatewayError):
@@ -88,6 +109,22 @@ class LogUnreadable(GatewayError):
     kind = Kind.UPSTREAM
     code = "log_unreadable"
     title = "The log cannot be read"
+
+
+class UnusableTrust(GatewayError):
+    """A verifier key, public keys file or trust policy with which nothing can be checked."""
+
+    kind = Kind.MALFORMED
+    code = "unusable_trust"
+    title = "These keys or this policy cannot be used"
+
+
+class StateUnusable(GatewayError):
+    """A checker's own memory of a log that cannot be read, written or believed."""
+
+    kind = Kind.BROKEN
+    code = "state_unusable"
+    title = "What was remembered of the log cannot be used"
 
 
 class NotYetPublished(GatewayError):

@@ -12,6 +12,7 @@ from gateway.audit.models import EventRow, LogHeadRow
 from gateway.wire.leaves import parse_leaf
 
 MAX_EVENTS = 500
+ERASED = "audit.subject.erased"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,27 @@ def oldest_unpublished(session: Session) -> datetime | None:
     published_size = session.get_one(LogHeadRow, 1).published_size
     found.append(session.scalar(select(EventRow.occurred_at).where(EventRow.leaf_index == published_size)))
     return min((moment for moment in found if moment is not None), default=None)
+
+
+def erasure_reference(key_id: bytes) -> str:
+    """Return the reference of the entry that records the destruction of this key: its random id, which names nobody."""
+    return f"key:{key_id.hex()}"
+
+
+def is_erased(session: Session, key_id: bytes) -> bool:
+    """Tell whether the log records that this key is destroyed."""
+    recorded = select(EventRow.id).where(EventRow.reference == erasure_reference(key_id), EventRow.name == ERASED)
+    return session.scalar(recorded.limit(1)) is not None
+
+
+def erased_keys(session: Session) -> dict[UUID, bytes]:
+    """Return the id of every key that the log records as destroyed, by the event that records it."""
+    recorded = select(EventRow.id, EventRow.reference).where(EventRow.name == ERASED)
+    return {
+        event_id: bytes.fromhex(reference.removeprefix("key:"))
+        for event_id, reference in session.execute(recorded)
+        if reference is not None
+    }
 
 
 def _recorded(row: EventRow) -> RecordedEvent:
