@@ -71,16 +71,14 @@ class SubjectKeys:
     def find_key(self, tag: str, key_id: bytes) -> bytes | None:
         """Return the very key that was used, or None when it has been destroyed."""
         with _locked(self._shard(tag), fcntl.LOCK_SH) as folder:
-            file = _read(tag, _KEY_ID_BYTES + _KEY_BYTES, folder=folder)
-        found = _subject_key(tag, file.data) if file is not None else None
+            found = _find(folder, tag)
         return found.key if found is not None and found.key_id == key_id else None
 
     def find_subject(self, subject: str) -> SubjectKey | None:
         """Return the subject's present key, or None when there is none; makes nothing."""
         tag = self.tag(f"subject\x00{subject}")
         with _locked(self._shard(tag), fcntl.LOCK_SH) as folder:
-            data = _read(folder, tag, _KEY_ID_BYTES + _KEY_BYTES)
-        return _subject_key(tag, data) if data is not None else None
+            return _find(folder, tag)
 
     def destroy(self, subject: str) -> bool:
         """Destroy the subject's key, durably, so that nothing under it can be read again; tell if there was one."""
@@ -90,8 +88,8 @@ class SubjectKeys:
     def destroy_key(self, tag: str, key_id: bytes) -> bool:
         """Destroy this very key, durably; tell if it was there. A later key of the same subject is left alone."""
         with _locked(self._shard(tag), fcntl.LOCK_EX) as folder:
-            data = _read(folder, tag, _KEY_ID_BYTES + _KEY_BYTES)
-            if data is None or _subject_key(tag, data).key_id != key_id:
+            found = _find(folder, tag)
+            if found is None or found.key_id != key_id:
                 return False
             os.unlink(tag, dir_fd=folder)
             os.fsync(folder)
@@ -102,9 +100,9 @@ class SubjectKeys:
         for path in sorted(self._directory.glob("[0-9a-f][0-9a-f]/*")):
             if len(path.name) == _TAG_DIGITS:
                 with _locked(path.parent, fcntl.LOCK_SH) as folder:
-                    data = _read(folder, path.name, _KEY_ID_BYTES + _KEY_BYTES)
-                if data is not None:
-                    yield path.name, data[:_KEY_ID_BYTES]
+                    found = _find(folder, path.name)
+                if found is not None:
+                    yield found.tag, found.key_id
 
     def tag(self, text: str) -> str:
         """Return the keyed hash of a text, 64 hex digits: the same here always, and unguessable elsewhere."""
@@ -118,6 +116,11 @@ class SubjectKeys:
 
 def _subject_key(tag: str, data: bytes) -> SubjectKey:
     return SubjectKey(tag=tag, key_id=data[:_KEY_ID_BYTES], key=data[_KEY_ID_BYTES:])
+
+
+def _find(folder: int, tag: str) -> SubjectKey | None:
+    file = _read(tag, _KEY_ID_BYTES + _KEY_BYTES, folder=folder)
+    return _subject_key(tag, file.data) if file is not None else None
 
 
 def _load_or_make(directory: str | Path, name: str, size: int) -> _KeyFile:

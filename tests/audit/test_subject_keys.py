@@ -2,6 +2,8 @@
 
 import hashlib
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -81,3 +83,42 @@ def test_a_damaged_key_is_an_error_and_never_replaced(tmp_path: Path) -> None:
 def test_what_a_key_is_stays_out_of_representations(tmp_path: Path) -> None:
     key = SubjectKeys(tmp_path / "keys").key_for("person-1")
     assert repr(key.key) not in repr(key)
+
+
+DESTROYING = """
+import sys
+from pathlib import Path
+from gateway.audit.subject_keys import SubjectKeys
+
+keys = SubjectKeys(Path(sys.argv[1]))
+assert keys.destroy("person-1")
+if sys.argv[2] == "and make anew":
+    keys.key_for("person-1")
+"""
+
+
+@pytest.mark.parametrize("then", ["and stop", "and make anew"])
+def test_what_another_process_destroyed_is_never_used_again(tmp_path: Path, then: str) -> None:
+    keys = SubjectKeys(tmp_path / "keys")
+    used = [keys.key_for("person-1") for _ in range(3)][-1]
+    subprocess.run([sys.executable, "-c", DESTROYING, str(tmp_path / "keys"), then], check=True)
+    later = keys.key_for("person-1")
+    assert later.key_id != used.key_id
+    assert later.key != used.key
+    assert keys.find_key(later.tag, later.key_id) == later.key
+    assert keys.key_for("person-1") == later
+
+
+def test_no_persons_key_stays_in_memory(tmp_path: Path) -> None:
+    keys = SubjectKeys(tmp_path / "keys")
+    used = [keys.key_for("person-1") for _ in range(3)][-1]
+    assert used.key not in repr(vars(keys)).encode("latin-1", "replace")
+    assert repr(used.key) not in repr(vars(keys))
+
+
+def test_a_key_file_that_is_put_in_the_place_of_another_is_what_counts(tmp_path: Path) -> None:
+    keys = SubjectKeys(tmp_path / "keys")
+    used = [keys.key_for("person-1") for _ in range(3)][-1]
+    path = tmp_path / "keys" / used.tag[:2] / used.tag
+    path.write_bytes(bytes(48))
+    assert keys.key_for("person-1").key == bytes(32)
