@@ -1,5 +1,6 @@
 """The composition root: everything is put together here, once, and every door stands in one table beside its guard."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -42,6 +43,7 @@ from gateway.web.headers import install_headers
 from gateway.web.logs import install_request_log
 from gateway.web.pages import install_pages
 from gateway.web.problems import install_problems
+from gateway.web.proxies import believing_proxies
 from gateway.wire.notes import VerifierKey, verifier_key_of
 
 MAX_FORM_BYTES = 64 * 1024
@@ -68,6 +70,8 @@ class Gateway:
     registrar: Registrar
     broker: Broker
     session_secret: bytes = field(repr=False)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process was told that it will have to stop soon."""
 
     @property
     def log_key(self) -> VerifierKey:
@@ -196,7 +200,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         "log": lambda: _check_merge_delay(gateway),
     }
     return (
-        (health.blueprint(readiness), everyone),
+        (health.blueprint(readiness, stopping=gateway.stopping.is_set), everyone),
         (page_views.home_blueprint(tools), everyone),
         (log_views.blueprint(settings.log_dir), everyone),
         (oidc_views.blueprint(gateway.provider), everyone),
@@ -225,6 +229,9 @@ def create_app(gateway: Gateway) -> Flask:
     install_headers(app, https=settings.secure_cookies)
     install_problems(app)
     install_pages(app, demonstration=settings.demonstration)
+    # For the web server's worker, which hears the signal.
+    app.extensions["gateway.stopping"] = gateway.stopping
+    app.wsgi_app = believing_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[assignment, method-assign]
     for blueprint, guard in doors(gateway):
         blueprint.before_request(guard)
         app.register_blueprint(blueprint)

@@ -89,12 +89,20 @@ class PunctualConnection(TConn):  # type: ignore[misc]
 
 
 class PunctualWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker with punctual connections and a log without request lines."""
+    """gunicorn's threaded worker with punctual connections and a log without request lines.
+
+    SIGUSR1, by which gunicorn reopens log files that we do not have, tells it that it will be stopped soon: readiness
+    says no from then on, and everything else is served as before.
+    """
 
     def init_process(self) -> None:
         """Begin to serve."""
         logging.getLogger("gunicorn.error").addFilter(without_request_lines)
         super().init_process()
+
+    def handle_usr1(self, _signal: int, _frame: Any) -> None:
+        """Be ready for nothing new."""
+        self.wsgi.extensions["gateway.stopping"].set()
 
     def accept(self, listener: Any) -> None:
         """Take a new connection."""

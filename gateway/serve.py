@@ -1,10 +1,12 @@
 """`gateway serve`: gunicorn for the web and one `gateway work` beside it, watched over until told to stop.
 
 If either ends by itself, `work` is started again, and gunicorn's end ends everything: a supervisor above us (systemd,
-a container platform) decides what happens then.
+a container platform) decides what happens then. Told to stop, readiness says no at first while all is still served, so
+that a proxy in front sends the next requests to other nodes; then the web ends, then `work`.
 """
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -54,14 +56,19 @@ def serve(settings: Settings) -> int:
     """Run both until SIGTERM or SIGINT, or until the web server ends; returns the exit status."""
     if settings.unsafe_allow_plain_http:
         log.warning("plain http is allowed: for demonstrations on loopback only")
-    supervisor = _Supervisor(web=gunicorn_arguments(settings), work=[sys.executable, "-m", "gateway", "work"])
+    supervisor = _Supervisor(
+        web=gunicorn_arguments(settings),
+        work=[sys.executable, "-m", "gateway", "work"],
+        drain_seconds=settings.drain_seconds,
+    )
     return supervisor.run()
 
 
 class _Supervisor:
-    def __init__(self, *, web: Sequence[str], work: Sequence[str]) -> None:
+    def __init__(self, *, web: Sequence[str], work: Sequence[str], drain_seconds: float) -> None:
         self._web_arguments = web
         self._work_arguments = work
+        self._drain_seconds = drain_seconds
         self._stopping = False
 
     def run(self) -> int:
@@ -75,10 +82,19 @@ class _Supervisor:
                 time.sleep(RESTART_PAUSE)
                 work = start_child(self._work_arguments)
             time.sleep(LOOK_EVERY)
+        if self._drain_seconds:
+            self._drain(web)
         # The web first: what its last requests recorded is still sequenced.
         end_child(web, within_seconds=STOP_SECONDS)
         end_child(work, within_seconds=STOP_SECONDS)
         return 0 if self._stopping else web.returncode or 1
+
+    def _drain(self, web: subprocess.Popen[bytes]) -> None:
+        if web.poll() is None:
+            web.send_signal(signal.SIGUSR1)  # gunicorn passes it on to every worker: `gateway.punctual`
+        ends = time.monotonic() + self._drain_seconds
+        while time.monotonic() < ends and web.poll() is None:
+            time.sleep(LOOK_EVERY)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True

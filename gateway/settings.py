@@ -5,6 +5,7 @@ Every setting has a default that suits one machine, except `GATEWAY_ISSUER`, whi
 
 import os
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,10 @@ class Settings:
     listen: str = "127.0.0.1:8000"
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of our own proxies: only of them is `X-Forwarded-For` believed."""
+    drain_seconds: float = 0.0
+    """How long requests are still taken after SIGTERM, while readiness already says no: for whoever balances load."""
     provider_timeout: float = 10.0
     """The whole time a provider has to answer."""
     exchange_lease: float = 30.0
@@ -74,6 +79,14 @@ class Settings:
             raise SettingsError("Plain http is for loopback only; GATEWAY_ISSUER names another host.")
         if parts.scheme == "http" and not _is_loopback(self.listen):
             raise SettingsError("Plain http is for loopback only; GATEWAY_LISTEN is reachable from elsewhere.")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise SettingsError("GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY belong together.")
+        _check_networks(self.trusted_proxies)
+        if not (self.tls_certificate or self.trusted_proxies or _is_loopback(self.listen)):
+            raise SettingsError(
+                "GATEWAY_LISTEN is reachable from elsewhere without TLS: give GATEWAY_TLS_CERTIFICATE and "
+                "GATEWAY_TLS_KEY, or name the proxy that speaks TLS for this gateway in GATEWAY_TRUSTED_PROXIES."
+            )
         if self.exchange_lease <= self.provider_timeout:
             raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
 
@@ -119,6 +132,16 @@ class Settings:
 
 def _is_loopback(listen: str) -> bool:
     return listen.startswith("unix:") or listen.rpartition(":")[0].strip("[]") in LOOPBACK
+
+
+def _check_networks(proxies: tuple[str, ...]) -> None:
+    for proxy in proxies:
+        try:
+            network = ip_network(proxy)
+        except ValueError as error:
+            raise SettingsError(f"GATEWAY_TRUSTED_PROXIES: {error}") from error
+        if network.prefixlen == 0:
+            raise SettingsError(f"GATEWAY_TRUSTED_PROXIES: {proxy} would believe everybody.")
 
 
 def chosen_policies_dir() -> Path:
@@ -176,6 +199,8 @@ def _read(env: Env) -> Settings:
         listen=env.str("LISTEN", "127.0.0.1:8000"),
         tls_certificate=env.path("TLS_CERTIFICATE", None),
         tls_key=env.path("TLS_KEY", None),
+        trusted_proxies=tuple(env.list("TRUSTED_PROXIES", [])),
+        drain_seconds=env.float("DRAIN_SECONDS", 0.0, validate=validate.Range(min=0.0, max=300.0)),
         provider_timeout=env.float("PROVIDER_TIMEOUT", 10.0, validate=validate.Range(min=0.1)),
         exchange_lease=env.float("EXCHANGE_LEASE", 30.0, validate=validate.Range(min=0.2)),
         database_timeout=env.float("DATABASE_TIMEOUT", 5.0, validate=validate.Range(min=0.1)),

@@ -196,5 +196,5 @@ def _sign_in_again() -> str:
 
 
 def _source() -> str:
-    # Behind a proxy the application must be told to trust its forwarded address; we never read that header ourselves.
+    # Behind proxies of ours this is the visitor, not the proxy: `gateway.web.proxies` has seen to it.
     return request.remote_addr or "unknown"

@@ -8,8 +8,11 @@ Probe = Callable[[], None]
 """Returns when all is well; raises anything at all when not."""
 
 
-def blueprint(probes: Mapping[str, Probe]) -> Blueprint:
-    """Serve both; readiness asks every probe and names those that failed, without saying why."""
+def blueprint(probes: Mapping[str, Probe], *, stopping: Callable[[], bool] = lambda: False) -> Blueprint:
+    """Serve both; readiness asks every probe and names those that failed, without saying why.
+
+    While `stopping()` it is not ready whatever the probes say: who balances load sends the next request elsewhere.
+    """
     health = Blueprint("health", __name__)
 
     @health.get("/healthz")
@@ -18,6 +21,8 @@ def blueprint(probes: Mapping[str, Probe]) -> Blueprint:
 
     @health.get("/readyz")
     def readyz() -> tuple[Response, int]:
+        if stopping():
+            return jsonify(status="stopping", checks={}), 503
         states = {name: _passes(probe) for name, probe in probes.items()}
         ready = all(states.values())
         words = {name: "ok" if passed else "failing" for name, passed in states.items()}

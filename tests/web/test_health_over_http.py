@@ -1,5 +1,7 @@
 """Alive or not, ready or not, over real HTTP: what an orchestrator acts upon."""
 
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +18,7 @@ from gateway.cli import initialise
 from gateway.clock import SystemClock
 from gateway.serve import gunicorn_arguments
 from gateway.settings import Settings, process_environment
-from tests.kit.processes import Processes, free_port
+from tests.kit.processes import Processes, Running, free_port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Served:
 
     settings: Settings
     gateway: Gateway
+    web: Running
 
     def get(self, path: str) -> requests.Response:
         with requests.Session() as session:
@@ -57,10 +60,10 @@ def served(database_url: str, tmp_path: Path, server_processes: Processes) -> It
     initialise(settings)
     gateway = assemble(settings)
     environment = {name: value for name, value in process_environment(settings).items() if name.startswith("GATEWAY_")}
-    server_processes.start(
+    web = server_processes.start(
         gunicorn_arguments(settings), env=environment, name="web", ready_url=f"{settings.issuer}/healthz"
     )
-    yield Served(settings=settings, gateway=gateway)
+    yield Served(settings=settings, gateway=gateway, web=web)
     gateway.database.close()
 
 
@@ -86,6 +89,18 @@ def test_a_gateway_with_all_it_needs_is_alive_and_ready(served: Served) -> None:
 def test_a_database_at_another_revision_makes_it_not_ready(served: Served) -> None:
     served.execute("UPDATE alembic_version SET version_num = '0000_before'")
     assert_not_ready(served, "migrations")
+
+
+def test_told_that_it_will_be_stopped_it_is_not_ready_and_serves_on(served: Served) -> None:
+    assert served.get("/readyz").status_code == 200
+    served.web.process.send_signal(signal.SIGUSR1)  # as `gateway serve` does while it drains
+    deadline = time.monotonic() + 10
+    while (answer := served.get("/readyz")).status_code == 200:
+        assert time.monotonic() < deadline
+    assert (answer.status_code, answer.json()) == (503, {"status": "stopping", "checks": {}})
+    assert served.get("/healthz").status_code == 200
+    assert served.get("/").status_code == 200
+    assert served.get("/authorize?client_id=anybody").status_code == 400
 
 
 def test_a_log_that_falls_behind_makes_it_not_ready_until_it_caught_up(served: Served) -> None:
