@@ -1,178 +1,167 @@
-"""The whole log checked, as an outsider would: from its files alone, and optionally against the database's rows.
+"""A log checked as an outsider would: from its files alone, and optionally against the database's rows.
 
-1. The checkpoint is signed by the key the caller trusts.
+1. The checkpoint is signed by a key the caller trusts, and cosigned as the caller's policy asks.
 2. Every entry hashes to its place in the published level 0 tiles; every tile above follows from the one below.
-3. The root that the entries lead to is the signed one.
-4. With the database at hand: every row is the published entry, and every detail that can be read opens its commitment.
+3. The root that the tiles lead to is the signed one.
+4. With a remembered checkpoint: the log begins with the very tree that was verified before, and only what came after
+   it is read.
 
 The first place that disagrees is named by its index.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from gateway.audit.checking.faults import Fault, FaultKind, Report
+from gateway.audit.checking.rows import rows_check
+from gateway.audit.checking.sources import LogSource, find_archived_range
+from gateway.audit.checking.tree import CheckEntries, Progress, TreeCheck
+from gateway.audit.checking.trust import Trust, read_checkpoint, trust_in
+from gateway.audit.errors import LogNotVerified, LogUnreadable
+from gateway.wire.notes import Checkpoint
 
-from gateway.audit.append import AuditLog
-from gateway.audit.checking.sources import LogSource, read_grown
-from gateway.audit.errors import DetailsAltered, DetailsErased, LogNotVerified, LogUnreadable
-from gateway.audit.models import EventRow
-from gateway.audit.tile_files import CHECKPOINT
-from gateway.db import Database
-from gateway.errors import GatewayError
-from gateway.wire.errors import InvalidTree
-from gateway.wire.merkle import HASH_BYTES, CompactRange, leaf_hash, root_of
-from gateway.wire.notes import Checkpoint, open_checkpoint, parse_verifier_key
-from gateway.wire.tiles import TILE_WIDTH, Tile, decode_entry_bundle, entries_path
-
-Progress = Callable[[int, int], None]
-"""Called with how many entries are checked, and how many there are."""
+__all__ = ["VerifiedLog", "check_tree", "rows_check", "verify_archive", "verify_log"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedLog:
-    """A log that holds together: `size` entries lead to `root`, signed under `origin`."""
+    """A log that holds together: its entries [first, end), of `size`, lead to `root`, signed under `origin`.
+
+    `note` is the signed checkpoint itself.
+    """
 
     origin: str
     size: int
     root: bytes
+    first: int
+    end: int
+    note: bytes
 
 
 def verify_log(
     source: LogSource,
     *,
-    vkey: str,
+    vkey: str | Sequence[str] = (),
+    trust: Trust | None = None,
+    remembered: Checkpoint | None = None,
     progress: Progress | None = None,
-    check_entries: Callable[[int, Sequence[bytes]], None] | None = None,
+    check_entries: CheckEntries | None = None,
 ) -> VerifiedLog:
-    """Check the whole log against the verifier key `vkey`; memory does not grow with the log.
+    """Check the log against the verifier key or keys, or a whole `Trust`; memory does not grow with the log.
 
-    `check_entries` is called with the index of the first of each run of entries, and the run. Raises `LogNotVerified`
-    naming the first index or tile that disagrees, `LogUnreadable` when a file is missing or the source fails.
+    With `remembered`, an earlier checkpoint that was verified, only newer entries are read (and the up to 255 before
+    them in the same tile). `check_entries` is called with the index of the first of each run of new entries, and the
+    run. Raises `LogNotVerified` naming the first index or tile that disagrees, `LogUnreadable` when a file is missing
+    or the source fails.
     """
-    checkpoint = _signed_checkpoint(source, vkey)
-    tree, tiles = CompactRange(), _TileChecker(source)
-    for first, entries in _bundles(source, checkpoint.size):
-        hashes = [leaf_hash(entry) for entry in entries]
-        tiles.check_leaves(first, hashes)
-        for item in hashes:
-            tree.append(item)
-        if check_entries is not None:
-            check_entries(first, entries)
-        if progress is not None:
-            progress(first + len(entries), checkpoint.size)
-    tiles.check_rest()
-    if tree.root() != checkpoint.root:
-        raise LogNotVerified(f"the {checkpoint.size} entries lead to another root than the signed one")
-    return VerifiedLog(origin=checkpoint.origin, size=checkpoint.size, root=checkpoint.root)
+    trusted = trust or trust_in([vkey] if isinstance(vkey, str) else vkey)
+    checkpoint, note = read_checkpoint(source, trusted)
+    first = min(remembered.size, checkpoint.size) if remembered is not None else 0
+    check_tree(
+        source,
+        checkpoint,
+        report=stop_at_first,
+        remembered=remembered,
+        check_entries=check_entries,
+        progress=progress,
+    )
+    return _verified(checkpoint, note, first=first, end=checkpoint.size)
 
 
-def rows_check(database: Database, *, audit_log: AuditLog | None = None) -> Callable[[int, Sequence[bytes]], None]:
-    """Return a check for `verify_log`: the database's rows are the published entries.
+def verify_archive(
+    source: LogSource,
+    *,
+    vkey: str | Sequence[str] = (),
+    trust: Trust | None = None,
+    progress: Progress | None = None,
+    check_entries: CheckEntries | None = None,
+) -> VerifiedLog:
+    """Check an archive folder: its entries hash to its tiles, and those lead to the signed root.
 
-    With `audit_log`, details that can still be decrypted must also open their commitments.
+    What it holds is what its `range.json` says: the caller sees `first` and `end`. Raises as `verify_log` does.
     """
-
-    def check(first: int, entries: Sequence[bytes]) -> None:
-        published = select(EventRow).where(EventRow.leaf_index >= first, EventRow.leaf_index < first + len(entries))
-        with database.read() as session:
-            rows = {row.leaf_index: row for row in session.scalars(published)}
-            for index, entry in enumerate(entries, start=first):
-                row = rows.get(index)
-                if row is None:
-                    raise LogNotVerified(f"entry {index} is published, but the database has lost it")
-                if row.leaf != entry or row.leaf_hash != leaf_hash(entry):
-                    raise LogNotVerified(f"entry {index} in the database is not the published one")
-                if audit_log is not None:
-                    _check_details(audit_log, session, row)
-
-    return check
+    trusted = trust or trust_in([vkey] if isinstance(vkey, str) else vkey)
+    held = find_archived_range(source)
+    if held is None:
+        raise LogUnreadable("this is no archive: it has no range.json")
+    checkpoint, note = read_checkpoint(source, trusted)
+    first, end = held
+    if end > checkpoint.size:
+        raise LogNotVerified(f"the archive's checkpoint covers {checkpoint.size} entries, its range ends at {end}")
+    tree = TreeCheck(source, size=checkpoint.size, report=stop_at_first)
+    tree.check(first, end, check_entries=check_entries, progress=progress)
+    _check_root(tree, checkpoint, stop_at_first)
+    return _verified(checkpoint, note, first=first, end=end)
 
 
-class _TileChecker:
-    """Holds the published hash tiles against what the entries hash to, one pending tile a level."""
+def check_tree(
+    source: LogSource,
+    checkpoint: Checkpoint,
+    *,
+    report: Report,
+    remembered: Checkpoint | None = None,
+    first: int | None = None,
+    check_entries: CheckEntries | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Check everything below a signed checkpoint, from entry `first` on, or from what is remembered, or from 0.
 
-    def __init__(self, source: LogSource) -> None:
-        self._source = source
-        self._pending: list[list[bytes]] = []  # of level 1 and above
-        self._done: list[int] = []
-
-    def check_leaves(self, first: int, hashes: Sequence[bytes]) -> None:
-        """Compare the level 0 tile that begins with entry `first`."""
-        published = self._published(Tile(level=0, index=first // TILE_WIDTH, width=len(hashes)))
-        for at, item in enumerate(hashes):
-            if published[at] != item:
-                raise LogNotVerified(f"entry {first + at} is not the one in the tree")
-        if len(hashes) == TILE_WIDTH:
-            self._rise(1, root_of(hashes))
-
-    def check_rest(self) -> None:
-        """Compare the partial tiles of level 1 and above."""
-        for level, pending in enumerate(self._pending, start=1):
-            if pending:
-                self._check(level, pending)
-
-    def _rise(self, level: int, item: bytes) -> None:
-        if len(self._pending) < level:
-            self._pending.append([])
-            self._done.append(0)
-        pending = self._pending[level - 1]
-        pending.append(item)
-        if len(pending) == TILE_WIDTH:
-            self._check(level, pending)
-            self._rise(level + 1, root_of(pending))
-            self._done[level - 1] += 1
-            pending.clear()
-
-    def _check(self, level: int, hashes: Sequence[bytes]) -> None:
-        tile = Tile(level=level, index=self._done[level - 1], width=len(hashes))
-        for at, (published, item) in enumerate(zip(self._published(tile), hashes, strict=True)):
-            if published != item:
-                span = TILE_WIDTH**level
-                first = (tile.index * TILE_WIDTH + at) * span
-                raise LogNotVerified(f"{tile.path} disagrees with entries {first} to {first + span - 1}")
-
-    def _published(self, tile: Tile) -> list[bytes]:
-        data = read_grown(self._source, tile.path)
-        if data is None:
-            raise LogUnreadable(f"{tile.path} is missing")
-        if len(data) % HASH_BYTES or not tile.width * HASH_BYTES <= len(data) <= TILE_WIDTH * HASH_BYTES:
-            raise LogNotVerified(f"{tile.path} does not have the size it should have")
-        return [data[at : at + HASH_BYTES] for at in range(0, tile.width * HASH_BYTES, HASH_BYTES)]
+    Every fault is told to `report`; when that does not raise, the check goes on to the end.
+    """
+    old_size = remembered.size if remembered is not None else 0
+    if remembered is not None and not _may_continue(checkpoint, remembered, report):
+        return
+    tree = TreeCheck(source, size=checkpoint.size, report=report, old_size=old_size)
+    begin = old_size if first is None else first
+    tree.check(begin, checkpoint.size, check_entries=check_entries, progress=progress)
+    # The signed root makes every tile that was read the log's own statement: only then can an old root accuse it.
+    sound = _check_root(tree, checkpoint, report)
+    if remembered is not None and sound and tree.root_at(old_size) != remembered.root:
+        report(_forked(checkpoint, remembered))
 
 
-def _signed_checkpoint(source: LogSource, vkey: str) -> Checkpoint:
-    key = parse_verifier_key(vkey)
-    note = source.read(CHECKPOINT)
-    if note is None:
-        raise LogUnreadable("there is no checkpoint")
-    try:
-        return open_checkpoint(note, [key])
-    except GatewayError as error:
-        raise LogNotVerified(f"the checkpoint: {error.public}", detail=error.detail) from error
+def stop_at_first(fault: Fault) -> None:
+    """Raise the fault as an error: `LogUnreadable` for a file that is missing or does not come."""
+    if fault.kind in {FaultKind.MISSING, FaultKind.UNREADABLE}:
+        raise LogUnreadable(fault.text, detail=fault.detail)
+    raise LogNotVerified(fault.text, detail=fault.detail)
 
 
-def _bundles(source: LogSource, size: int) -> Iterator[tuple[int, list[bytes]]]:
-    for first in range(0, size, TILE_WIDTH):
-        width = min(TILE_WIDTH, size - first)
-        path = entries_path(first // TILE_WIDTH, width)
-        data = read_grown(source, path)
-        if data is None:
-            raise LogUnreadable(f"{path} is missing")
-        try:
-            entries = decode_entry_bundle(data)
-        except InvalidTree as error:
-            raise LogNotVerified(f"{path}: {error.public}") from error
-        if len(entries) < width:
-            raise LogNotVerified(f"entry {first + len(entries)} is missing from {path}")
-        yield first, entries[:width]
+def _check_root(tree: TreeCheck, checkpoint: Checkpoint, report: Report) -> bool:
+    root = tree.root_at(checkpoint.size)
+    if root is not None and root != checkpoint.root:
+        text = f"the {checkpoint.size} entries lead to another root than the signed one"
+        report(Fault(kind=FaultKind.ROOT, text=text))
+    return root == checkpoint.root
 
 
-def _check_details(audit_log: AuditLog, session: Session, row: EventRow) -> None:
-    try:
-        audit_log.details_of(session, row.id)
-    except DetailsErased:
-        return  # Erased as the law may ask; the entry and its proofs stand.
-    except DetailsAltered as error:
-        raise LogNotVerified(f"the details of entry {row.leaf_index} do not open their commitment") from error
+def _may_continue(checkpoint: Checkpoint, remembered: Checkpoint, report: Report) -> bool:
+    """Report a checkpoint that cannot continue the remembered one, whatever its tiles say."""
+    if checkpoint.origin != remembered.origin:
+        text = f"the log is {checkpoint.origin}, what is remembered was {remembered.origin}"
+    elif checkpoint.size < remembered.size:
+        text = (
+            f"the log was rolled back: it had {remembered.size} entries when it was last verified, "
+            f"now its checkpoint has {checkpoint.size}"
+        )
+    elif checkpoint.size == remembered.size and checkpoint.root != remembered.root:
+        report(_forked(checkpoint, remembered))
+        return False
+    else:
+        return True
+    report(Fault(kind=FaultKind.HISTORY, index=min(checkpoint.size, remembered.size), text=text))
+    return False
+
+
+def _forked(checkpoint: Checkpoint, remembered: Checkpoint) -> Fault:
+    text = (
+        f"the log has forked: its signed tree of {checkpoint.size} entries does not begin with the "
+        f"signed tree of {remembered.size} entries that was verified before"
+    )
+    return Fault(kind=FaultKind.HISTORY, text=text)
+
+
+def _verified(checkpoint: Checkpoint, note: bytes, *, first: int, end: int) -> VerifiedLog:
+    return VerifiedLog(
+        origin=checkpoint.origin, size=checkpoint.size, root=checkpoint.root, first=first, end=end, note=note
+    )
