@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.db import Database
+from gateway.wire.signer import PrivateKeySigner
+from tests.kit.clock import FrozenClock
+from tests.kit.log import TestLog
 from tests.kit.processes import processes
 from tests.kit.world import World, running_world
 
@@ -38,3 +43,10 @@ def world(start_world: StartWorld) -> Iterator[World]:
     """A world that the tests of this folder share, each with an agreement of its own."""
     with start_world() as running:
         yield running
+
+
+@pytest.fixture
+def log(database: Database, tmp_path: Path, clock: FrozenClock) -> TestLog:
+    """An empty log over a migrated database, without a gateway around it."""
+    signer = PrivateKeySigner.generate("Ed25519")
+    return TestLog(database=database, directory=tmp_path, signer=signer, clock=clock)
