@@ -14,8 +14,6 @@ has_postgresql() {
 missing() {
     has_postgresql || printf 'postgresql '
     command -v chromium >/dev/null || printf 'chromium '
-    command -v strace >/dev/null || printf 'strace '
-    command -v faketime >/dev/null || printf 'faketime '
     [ "$proving" = yes ] || return 0
     for program in strace faketime haproxy debootstrap; do
         # Debian keeps some of them where only administrators look.
