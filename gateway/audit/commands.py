@@ -15,6 +15,7 @@ from gateway.audit.checking.sources import FileSource, source_of
 from gateway.audit.checking.verify import VerifiedLog, rows_check, verify_log
 from gateway.audit.errors import EventNotFound
 from gateway.audit.event_document import events_document
+from gateway.audit.witness.commands import witness_group
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import GatewayError
@@ -58,6 +59,7 @@ def audit_group(open_gateway: Callable[[], AuditContext]) -> click.Group:
     group.add_command(_prove_command(open_gateway))
     group.add_command(_key_command(open_gateway))
     group.add_command(_events_command())
+    group.add_command(witness_group)
     return group
 
 
