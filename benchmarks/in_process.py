@@ -38,7 +38,7 @@ ROWS_AT_ONCE = 500
 
 def appends(database: Database, floor: Floor, *, name: str, folder: Path, seconds: float) -> Figure:
     """Entries with encrypted details, each durable in a transaction of its own, from several threads."""
-    audit, clock = AuditLog(subject_keys=SubjectKeys(folder / "subject-keys")), SystemClock()
+    audit, clock = AuditLog(database=database, subject_keys=SubjectKeys(folder / "subject-keys")), SystemClock()
 
     def append(client: int) -> None:
         event = Event(

@@ -107,7 +107,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
     clock = clock or SystemClock()
     database = Database(settings.database_url, timeout=settings.database_timeout, pool_size=settings.threads)
     signing = SigningKeys.load(settings.keys_dir)
-    audit = AuditLog(subject_keys=SubjectKeys(settings.subject_keys_dir))
+    audit = AuditLog(database=database, subject_keys=SubjectKeys(settings.subject_keys_dir))
     people = assemble_people(
         database=database,
         audit=audit,
@@ -240,8 +240,7 @@ def create_app(gateway: Gateway) -> Flask:
 
 def _noise_counter(gateway: Gateway) -> Callable[[str, str], None]:
     def count(source: str, code: str) -> None:
-        with gateway.database.write() as session:
-            gateway.audit.count_noise(session, source=source, code=code, at=gateway.clock.now())
+        gateway.audit.count_stranger(source=source, code=code, at=gateway.clock.now())
 
     return count
 

@@ -1,20 +1,22 @@
-"""An event enters the log: in the caller's transaction, without an index, with its details encrypted.
+"""An event enters the log: without an index, with its details encrypted.
 
-The log never holds an event that did not happen, nor does anything happen without its event: both commit together or
-not at all. The index comes later, from the sequencer.
+`append` writes it in the caller's transaction: the log never holds an event that did not happen, nor does anything
+happen without its event, for both commit together or not at all. `record` is for an event that is all there is to
+write (a refusal, a look at the details): it shares a transaction with others of its kind. The index comes later, from
+the sequencer.
 """
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import insert
+from sqlalchemy import Connection, Table, insert
 from sqlalchemy.orm import Session
 
 from gateway.audit.errors import (
@@ -28,15 +30,25 @@ from gateway.audit.errors import (
 )
 from gateway.audit.events import check_registered
 from gateway.audit.models import EventRow
-from gateway.audit.noise import ENTRIES_A_MINUTE, EVERYONE_ELSE, count_one, network_of, take_finished
+from gateway.audit.noise import (
+    ENTRIES_A_MINUTE,
+    EVERYONE_ELSE,
+    Noise,
+    count_all,
+    count_one,
+    minute_of,
+    network_of,
+    take_finished,
+)
 from gateway.audit.recorded import is_erased
+from gateway.audit.recording import GroupCommit
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.clock import rfc3339
-from gateway.db import new_id
+from gateway.db import Database, new_id
 from gateway.wire.canonical import canonical_json
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import InvalidTree, MalformedInput
-from gateway.wire.leaves import Leaf, commitment, parse_leaf
+from gateway.wire.leaves import Leaf, commitment, commitment_to_json, parse_leaf
 from gateway.wire.merkle import leaf_hash
 from gateway.wire.tiles import MAX_ENTRY_BYTES
 
@@ -49,6 +61,9 @@ _PLAIN = re.compile(r"[!-~]{1,200}")
 # Control characters, lone surrogates, line separators and the controls of text direction can make a line look like
 # another one to whoever reads it.
 _MISLEADING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+# On the table, not the mapped class: rows that nobody reads back as objects need nothing of the ORM.
+_INSERT = insert(cast("Table", EventRow.__table__))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +95,10 @@ class Entry:
 class AuditLog:
     """The way into the log, and the way back to an event's details."""
 
-    def __init__(self, *, subject_keys: SubjectKeys) -> None:
+    def __init__(self, *, database: Database, subject_keys: SubjectKeys) -> None:
         self._subject_keys = subject_keys
+        self._events: GroupCommit[dict[str, Any]] = GroupCommit(database, _insert)
+        self._noise: GroupCommit[Noise] = GroupCommit(database, count_all)
 
     @property
     def subject_keys(self) -> SubjectKeys:
@@ -95,11 +112,25 @@ class AuditLog:
         the registry does not hold, `EventRefused` for a public part that is not plain ASCII or details that are not
         JSON, `EntryTooLarge` for an entry over 65,535 bytes; nothing is written then.
         """
+        entry, row = self._prepared(event, at=at)
+        _insert(session.connection(), [row])
+        return entry
+
+    def record(self, event: Event, *, at: datetime) -> Entry:
+        """Write an event that belongs to no other change, and return once it is durable.
+
+        It shares one transaction with what other threads of this process record meanwhile; never call it inside a
+        transaction, whose end it would wait for. Refuses what `append` refuses; raises `DatabaseUnavailable` when it was not written, `CommitUnconfirmed` when nobody can tell.
+        """
+        entry, row = self._prepared(event, at=at)
+        self._events.write(row)
+        return entry
+
+    def _prepared(self, event: Event, *, at: datetime) -> tuple[Entry, dict[str, Any]]:
         check_registered(event.name, outcome=event.outcome, fields=frozenset(event.details))
         event_id, salt = new_id(), secrets.token_bytes(_SALT_BYTES)
-        plain = _plainly(event.details)
-        details = _details_json(plain)
-        leaf = _leaf_of(event, event_id=event_id, at=at, committed=commitment(salt, plain))
+        details = _details_json(event.details)
+        leaf = _leaf_of(event, event_id=event_id, at=at, committed=commitment_to_json(salt, details))
         hashed = leaf_hash(leaf)
         subject_key = self._subject_keys.key_for(event.subject)
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -117,8 +148,7 @@ class AuditLog:
             "key_id": subject_key.key_id,
             "details": nonce + encrypted,
         }
-        session.execute(insert(EventRow), [row])
-        return Entry(event_id=event_id, leaf=leaf, leaf_hash=hashed)
+        return Entry(event_id=event_id, leaf=leaf, leaf_hash=hashed), row
 
     def prepare(self, subject: str) -> None:
         """Make the subject's key if there is none: the one part of an entry that takes longer the first time.
@@ -152,10 +182,20 @@ class AuditLog:
         room for an entry about this very request, where the caller has more to tell than the count: `ENTRIES_A_MINUTE`
         of each code, so that strangers cannot make the log grow without bound.
         """
+        return count_one(session, self._noise_of(source=source, code=code, at=at)) <= ENTRIES_A_MINUTE
+
+    def count_stranger(self, *, source: str, code: str, at: datetime) -> None:
+        """As `count_noise`, for a request of which nothing else is written; returns once it is durably counted.
+
+        Requests that arrive together are counted in one transaction, so a flood cannot keep writers from their turn.
+        """
+        self._noise.write(self._noise_of(source=source, code=code, at=at))
+
+    def _noise_of(self, *, source: str, code: str, at: datetime) -> Noise:
         if not _PLAIN.fullmatch(code):
             raise EventRefused(detail="a code of noise is plain text")
         tag = self._subject_keys.tag(f"source\x00{network_of(source)}")
-        return count_one(session, source_tag=tag, code=code, at=at) <= ENTRIES_A_MINUTE
+        return Noise(minute=minute_of(at), code=code, source_tag=tag)
 
     def flush_noise(self, session: Session, *, now: datetime, limit: int = 500) -> int:
         """Turn counts of minutes that are over into entries, at most `limit`; returns how many."""
@@ -170,6 +210,10 @@ class AuditLog:
             event = Event(name="audit.noise.counted", outcome="counted", members=(), details=details)
             self.append(session, event, at=now)
         return len(counts)
+
+
+def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(_INSERT, rows if len(rows) > 1 else rows[0])
 
 
 def _leaf_of(event: Event, *, event_id: UUID, at: datetime, committed: str) -> bytes:
@@ -193,7 +237,7 @@ def _leaf_of(event: Event, *, event_id: UUID, at: datetime, committed: str) -> b
 
 def _details_json(details: Mapping[str, Any]) -> bytes:
     try:
-        encoded = canonical_json(details)
+        encoded = canonical_json(_plainly(details))
     except MalformedInput as error:
         raise EventRefused(detail=error.detail) from error
     if len(encoded) > MAX_DETAILS_BYTES:
@@ -203,7 +247,8 @@ def _details_json(details: Mapping[str, Any]) -> bytes:
 
 def _plainly(value: Any) -> Any:
     if isinstance(value, str):
-        return _MISLEADING.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
+        # What misleads is not printable, so the fast question spares nearly every text the slow one.
+        return value if value.isprintable() else _MISLEADING.sub(lambda found: f"\\u{ord(found.group()):04x}", value)
     if isinstance(value, Mapping):
         return {_plainly(name): _plainly(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -4,10 +4,13 @@ A flood therefore costs the log a bounded number of entries, from however many a
 """
 
 import ipaddress
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import Connection, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -30,6 +33,19 @@ class NoiseCount:
     count: int
 
 
+class Noise(NamedTuple):
+    """One unauthenticated request: the minute it came in, what was wrong with it, and the keyed hash of its source."""
+
+    minute: datetime
+    code: str
+    source_tag: str
+
+
+def minute_of(at: datetime) -> datetime:
+    """Return the beginning of the minute."""
+    return at.replace(second=0, microsecond=0)
+
+
 def network_of(source: str) -> str:
     """Return what counts as one source: an IPv4 address, or the /64 that one IPv6 subscriber commands."""
     try:
@@ -39,32 +55,43 @@ def network_of(source: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else source  # noqa: PLR2004
 
 
-def count_one(session: Session, *, source_tag: str, code: str, at: datetime) -> int:
+def count_one(session: Session, noise: Noise) -> int:
     """Count one request in the caller's transaction; returns how many this minute has seen of this code."""
-    minute = at.replace(second=0, microsecond=0)
-    known = session.get(NoiseRow, {"minute": minute, "code": code, "source_tag": source_tag}) is not None
-    if not known:
-        of_minute = select(func.count()).where(NoiseRow.minute == minute, NoiseRow.code == code)
-        if (session.scalar(of_minute) or 0) >= MAX_SOURCES:
-            source_tag = EVERYONE_ELSE
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    counted = insert(NoiseRow).values(minute=minute, code=code, source_tag=source_tag, count=1)
-    # The row may have been made by someone else meanwhile: counting is one statement.
-    session.execute(
-        counted.on_conflict_do_update(
-            index_elements=[NoiseRow.minute, NoiseRow.code, NoiseRow.source_tag],
-            set_={"count": NoiseRow.count + 1},
-        )
-    )
-    seen = select(func.sum(NoiseRow.count)).where(NoiseRow.minute == minute, NoiseRow.code == code)
+    count_all(session.connection(), [noise])
+    seen = select(func.sum(NoiseRow.count)).where(NoiseRow.minute == noise.minute, NoiseRow.code == noise.code)
     return int(session.scalar(seen) or 0)
+
+
+def count_all(connection: Connection, noises: Iterable[Noise]) -> None:
+    """Count requests in the caller's transaction."""
+    known: dict[tuple[datetime, str], set[str]] = {}
+    totals: Counter[Noise] = Counter()
+    for noise, times in Counter(noises).items():
+        sources = known.get(noise[:2])
+        if sources is None:
+            of_minute = select(NoiseRow.source_tag).where(NoiseRow.minute == noise.minute, NoiseRow.code == noise.code)
+            sources = known[noise[:2]] = set(connection.scalars(of_minute))
+        told_apart = noise.source_tag in sources or len(sources) < MAX_SOURCES
+        source_tag = noise.source_tag if told_apart else EVERYONE_ELSE
+        sources.add(source_tag)
+        totals[noise._replace(source_tag=source_tag)] += times
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    # In one order everywhere, so that two processes which count the same sources do not wait for each other in a ring.
+    for noise, times in sorted(totals.items()):
+        counted = insert(NoiseRow).values(count=times, **noise._asdict())
+        # The row may have been made by someone else meanwhile: counting is one statement.
+        connection.execute(
+            counted.on_conflict_do_update(
+                index_elements=[NoiseRow.minute, NoiseRow.code, NoiseRow.source_tag],
+                set_={"count": NoiseRow.count + counted.excluded["count"]},
+            )
+        )
 
 
 def take_finished(session: Session, *, now: datetime, limit: int) -> tuple[NoiseCount, ...]:
     """Remove and return at most `limit` counts of minutes that are over, in the caller's transaction."""
     columns = (NoiseRow.minute, NoiseRow.code, NoiseRow.source_tag)
-    this_minute = now.replace(second=0, microsecond=0)
-    over = select(*columns).where(NoiseRow.minute < this_minute).order_by(*columns).limit(limit)
+    over = select(*columns).where(NoiseRow.minute < minute_of(now)).order_by(*columns).limit(limit)
     taken = session.execute(delete(NoiseRow).where(tuple_(*columns).in_(over)).returning(*columns, NoiseRow.count))
     return tuple(
         NoiseCount(minute=minute, code=code, source=source, count=count)

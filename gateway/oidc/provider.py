@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from sqlalchemy.orm import Session
-
 from gateway.audit.append import AuditLog
 from gateway.clock import Clock
 from gateway.db import Database
@@ -106,9 +104,9 @@ class OpenIDProvider:
         """Return the local path at which a request goes on after a sign-in."""
         return self.tickets.address_of(Ticket(parameters=request.asked.parameters, started_at=started_at))
 
-    def count_noise(self, session: Session, *, source: str, code: str) -> None:
+    def count_stranger(self, *, source: str, code: str) -> None:
         """Count a request of nobody we know."""
-        self.audit.count_noise(session, source=source, code=code, at=self.clock.now())
+        self.audit.count_stranger(source=source, code=code, at=self.clock.now())
 
 
 def assemble_provider(

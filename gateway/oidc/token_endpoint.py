@@ -73,11 +73,13 @@ class TokenRequests:
     ) -> TokensGranted | TokensRefused:
         if not claim_assertion(session, assertion):
             rejected = ClientRejected(reason="assertion_replayed", client=assertion.client, signed=True)
-            return self._record_rejected(session, rejected, source=source, now=now)
+            self.audit.append(session, _rejection(rejected, assertion.client, source=source), at=now)
+            return _not_authenticated()
         # Asked again here, because between the read and this turn to write the client may have been disabled.
         client = find_client(session, assertion.client.client_id)
         if client is None:
-            return self._record_rejected(session, ClientRejected(reason="unknown_client"), source=source, now=now)
+            self.audit.count_noise(session, source=source, code="oidc.unknown_client", at=now)
+            return _not_authenticated()
         if form.one("grant_type") is None:
             return TokensRefused(error="invalid_request", description="grant_type is missing")
         if form.one("grant_type") not in GRANT_TYPES:
@@ -88,33 +90,37 @@ class TokenRequests:
         return endpoint.answer()
 
     def _reject(self, rejected: ClientRejected, *, source: str, now: datetime) -> TokensRefused:
-        with self.database.write() as session:
-            return self._record_rejected(session, rejected, source=source, now=now)
+        """Account for a refusal that is all there is to write: nothing else was changed."""
+        if rejected.client is None:
+            self.audit.count_stranger(source=source, code=f"oidc.{rejected.reason}", at=now)
+        elif rejected.signed:
+            self.audit.record(_rejection(rejected, rejected.client, source=source), at=now)
+        else:
+            with self.database.write() as session:
+                # Anyone can name a client: without its signature this is noise, of which only so much is told.
+                if self.audit.count_noise(session, source=source, code="oidc.client_unproved", at=now):
+                    self.audit.append(session, _rejection(rejected, rejected.client, source=source), at=now)
+        return _not_authenticated()
 
-    def _record_rejected(
-        self, session: Session, rejected: ClientRejected, *, source: str, now: datetime
-    ) -> TokensRefused:
-        client = rejected.client
-        room = True
-        if not rejected.signed:
-            # Anyone can name a client: without its signature this is noise, and no member is named for it in public.
-            code = f"oidc.{rejected.reason}" if client is None else "oidc.client_unproved"
-            room = self.audit.count_noise(session, source=source, code=code, at=now)
-        if client is not None and room:
-            event = Event(
-                name="oidc.client.rejected",
-                outcome=REFUSED,
-                members=(client.member_code,) if rejected.signed else (),
-                details={
-                    "client": client.client_id,
-                    "member": client.member_code,
-                    "reason": rejected.reason,
-                    "source": source,
-                },
-            )
-            self.audit.append(session, event, at=now)
-        # Which rule failed is for the log: a stranger learns neither that nor whether the client exists.
-        return TokensRefused(error="invalid_client", description="The client could not be authenticated")
+
+def _rejection(rejected: ClientRejected, client: Client, *, source: str) -> Event:
+    return Event(
+        name="oidc.client.rejected",
+        outcome=REFUSED,
+        # Without its signature no member is named in public for what a stranger may have sent.
+        members=(client.member_code,) if rejected.signed else (),
+        details={
+            "client": client.client_id,
+            "member": client.member_code,
+            "reason": rejected.reason,
+            "source": source,
+        },
+    )
+
+
+def _not_authenticated() -> TokensRefused:
+    # Which rule failed is for the log: a stranger learns neither that nor whether the client exists.
+    return TokensRefused(error="invalid_client", description="The client could not be authenticated")
 
 
 class TokenEndpoint(AuthorizationServer):

@@ -60,8 +60,7 @@ def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Door
         try:
             return view(self)
         except (SignInRequestUnusable, ParametersMalformed) as error:
-            with self.provider.database.write() as session:
-                self.provider.count_noise(session, source=_source(), code=f"oidc.{error.code}")
+            self.provider.count_stranger(source=_source(), code=f"oidc.{error.code}")
             return Response(render_error_page(SIGN_IN_REQUEST_PROBLEM, detail=error.public), 400)
 
     return guarded

@@ -216,15 +216,14 @@ def _record_look(tools: PageTools, name: str, details: Mapping[str, Any]) -> Non
         "roles": list(account.roles),
         "session": str(signed_in.session_id),
     }
-    with tools.database.write() as session:
-        event = Event(
-            name=name,
-            outcome="done",
-            members=(account.member_code,) if account.member_code else (),
-            details={**looker, **details},
-            subject=tools.people.references.reference_of_account(account.account_id),
-        )
-        tools.audit.append(session, event, at=tools.clock.now())
+    event = Event(
+        name=name,
+        outcome="done",
+        members=(account.member_code,) if account.member_code else (),
+        details={**looker, **details},
+        subject=tools.people.references.reference_of_account(account.account_id),
+    )
+    tools.audit.record(event, at=tools.clock.now())
 
 
 def _frame() -> dict[str, Any]:

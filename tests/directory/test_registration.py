@@ -16,7 +16,7 @@ NAMES = ("directory.client.registered", "directory.member.registered")
 
 
 def test_members_and_clients_enter_the_log_once_for_each_change(database: Database, tmp_path: Path) -> None:
-    audit = AuditLog(subject_keys=SubjectKeys(tmp_path / "subject-keys"))
+    audit = AuditLog(database=database, subject_keys=SubjectKeys(tmp_path / "subject-keys"))
     key = PrivateKeySigner.generate("ES256").public_jwk()
     member = Member(code="dwp", name="Department for Work and Pensions", kind="department", keys=(key,))
     client = Client(client_id="dwp-benefits", member_code="dwp", name="Records", kinds=(ClientKind.PROVIDER,))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
 from gateway.audit.subject_keys import SubjectKeys
+from gateway.db import Database
 from gateway.directory.members import Client, ClientKind, Jwk, Member, record_client, record_member
 from gateway.policy.documents import load_document
 from gateway.policy.registers import Registers, load_registers
@@ -95,6 +96,6 @@ def a_client(client_id: str, member: str, kind: ClientKind) -> Client:
     return Client(client_id=client_id, member_code=member, name=client_id, kinds=(kind,), keys=(key,))
 
 
-def members_in(folder: Path) -> Members:
+def members_in(folder: Path, database: Database) -> Members:
     """Members whose log's keys are in `folder`."""
-    return Members(audit=AuditLog(subject_keys=SubjectKeys(folder / "subject-keys")))
+    return Members(audit=AuditLog(database=database, subject_keys=SubjectKeys(folder / "subject-keys")))

@@ -86,7 +86,7 @@ class TestLog:
     @property
     def audit(self) -> AuditLog:
         """The way in."""
-        return AuditLog(subject_keys=self.subject_keys)
+        return AuditLog(database=self.database, subject_keys=self.subject_keys)
 
     def sequencer(self, *, batch: int = 4096, database: Database | None = None) -> Sequencer:
         """A sequencer of this log, as after a restart."""

@@ -147,8 +147,7 @@ class Broker:
 
     def record_rejection(self, caller: Caller, error: GatewayError) -> None:
         """Account for an authenticated request that was turned away at the door."""
-        with self._database.write() as session:
-            self._append_rejection(session, caller, error, at=self._clock.now())
+        self._audit.record(_rejection(caller, error), at=self._clock.now())
 
     def _ask(self, intent: _Intent) -> Fetched:
         question, service = intent.question, intent.service
@@ -363,25 +362,22 @@ class Broker:
         return first_use(session, kind="exchange-nonce", owner=owner, value=asked.nonce, expires_at=now + NONCE_KEPT)
 
     def _turn_away(self, session: Session, asked: Asked, error: GatewayError, *, at: datetime) -> TurnedAway:
-        self._append_rejection(session, asked.caller, error, at=at)
+        self._audit.append(session, _rejection(asked.caller, error), at=at)
         return TurnedAway(error=error)
 
-    def _append_rejection(self, session: Session, caller: Caller, error: GatewayError, *, at: datetime) -> None:
-        officer = caller.officer
-        self._audit.append(
-            session,
-            Event(
-                name="sharing.request.rejected",
-                outcome="refused",
-                members=(caller.member_code,),
-                details={
-                    "client": caller.client.client_id,
-                    "officer": str(officer.account_id) if officer else None,
-                    "code": error.code,
-                },
-            ),
-            at=at,
-        )
+
+def _rejection(caller: Caller, error: GatewayError) -> Event:
+    officer = caller.officer
+    return Event(
+        name="sharing.request.rejected",
+        outcome="refused",
+        members=(caller.member_code,),
+        details={
+            "client": caller.client.client_id,
+            "officer": str(officer.account_id) if officer else None,
+            "code": error.code,
+        },
+    )
 
 
 def _closed_before(row: ExchangeRow) -> TurnedAway:

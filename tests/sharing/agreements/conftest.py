@@ -10,7 +10,7 @@ from tests.kit.agreements import Members, members_in
 
 @pytest.fixture
 def members(database: Database, tmp_path: Path) -> Members:
-    known = members_in(tmp_path)
+    known = members_in(tmp_path, database)
     with database.write() as session:
         known.record(session)
     return known

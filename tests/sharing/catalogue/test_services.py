@@ -120,7 +120,7 @@ def test_a_service_that_could_not_be_asked_safely_is_refused(service: Service, c
 
 def test_what_is_recorded_is_what_was_described(database: Database, tmp_path: Path, service: Service) -> None:
     with database.write() as session:
-        members_in(tmp_path).record(session)
+        members_in(tmp_path, database).record(session)
     with database.read() as session:
         found = find_service(session, FSM)
         assert find_service(session, "dwp/other/v1") is None
@@ -135,7 +135,7 @@ def test_the_endpoint_is_kept_when_the_description_is_recorded_again(
     database: Database, tmp_path: Path, service: Service
 ) -> None:
     with database.write() as session:
-        members_in(tmp_path).record(session)
+        members_in(tmp_path, database).record(session)
         set_endpoint(session, FSM, "https://provider.dwp.example/records")
         record_service(session, replace(service, title="Another title"), at=MIDDAY)
         found = find_service(session, FSM)
