@@ -66,6 +66,22 @@ class NothingToErase(GatewayError):
     title = "Nothing is recorded under this reference that could be erased"
 
 
+class NothingToArchive(GatewayError):
+    """No whole bundle of entries is old enough and not archived yet."""
+
+    kind = Kind.INVALID
+    code = "nothing_to_archive"
+    title = "There is nothing to archive"
+
+
+class DetailsStillKept(GatewayError):
+    """Rows whose details are to be kept cannot be deleted. Nothing was done."""
+
+    kind = Kind.CONFLICT
+    code = "details_still_kept"
+    title = "Some of these entries have details that are still to be kept"
+
+
 class DetailsAltered(GatewayError):
     """Stored details that do not decrypt, or do not open the commitment in the log."""
 
