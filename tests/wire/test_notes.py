@@ -8,12 +8,18 @@ from gateway.errors import GatewayError
 from gateway.wire.encoding import b64_encode
 from gateway.wire.errors import InvalidNote, UnusableKey
 from gateway.wire.notes import (
+    MAX_NOTE_BYTES,
+    MAX_SIGNATURES,
     Checkpoint,
+    SignatureLine,
+    VerifierKey,
+    add_signatures,
     open_checkpoint,
     open_note,
     parse_checkpoint,
     parse_verifier_key,
     sign_note,
+    split_note,
     verifier_key_of,
 )
 from gateway.wire.signer import PrivateKeySigner
@@ -89,6 +95,81 @@ def test_lines_by_unknown_keys_are_ignored_wherever_they_stand() -> None:
         assert opened.signed_by == (KEY,)
     both = open_note(f"{text}\n\n{line}{witness_line}".encode(), [KEY, verifier_key_of(WITNESS, "witness.example")])
     assert len(both.signed_by) == 2
+
+
+# Lines that mean nothing to us, as an ecosystem sends them so that nobody comes to rely on there being none (RFC 8701).
+GREASE = {
+    "another key id under our name": SignatureLine(name=NAME, key_id=b"\xde\xad\xbe\xef", signature=bytes(64)),
+    "our key id under another name": SignatureLine(name="other.example", key_id=KEY.key_id, signature=bytes(64)),
+    "one byte": SignatureLine(name="grease.example", key_id=bytes(4), signature=b"\x00"),
+    "an unassigned type, spelled out": SignatureLine(name=NAME, key_id=b"\xff" * 4, signature=b"\xffnobody's type"),
+    "nearly 5 kB, as after quantum computers": SignatureLine(name=NAME, key_id=b"\xfa" * 4, signature=bytes(4900)),
+    "twice, as long as a note may be": SignatureLine(name="long.example", key_id=bytes(4), signature=bytes(370_000)),
+    "a name that we would not give": SignatureLine(name="a\u200bb\U0001f512", key_id=bytes(4), signature=b"x"),
+}
+
+
+@pytest.mark.parametrize("line", GREASE.values(), ids=GREASE)
+def test_junk_lines_are_tolerated_before_and_after_ours(line: SignatureLine) -> None:
+    text, ours = NOTE.decode().split("\n\n")
+    for lines in (f"{line.encode()}\n{ours}", f"{ours}{line.encode()}\n", f"{line.encode()}\n{ours}{line.encode()}\n"):
+        assert open_checkpoint(f"{text}\n\n{lines}".encode(), [KEY]) == CHECKPOINT
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    lines=st.lists(
+        st.builds(
+            SignatureLine,
+            name=st.text(st.characters(codec="utf-8", exclude_characters="+"), min_size=1).filter(
+                lambda name: not any(character.isspace() or character < " " for character in name)
+            ),
+            key_id=st.binary(min_size=4, max_size=4),
+            signature=st.binary(min_size=1, max_size=300),
+        ),
+        max_size=20,
+    )
+)
+def test_whatever_others_sign_our_line_still_counts(lines: list[SignatureLine]) -> None:
+    others = [line for line in lines if (line.name, line.key_id) != (NAME, KEY.key_id)]
+    note = add_signatures(NOTE, [line.encode() for line in others])
+    assert open_checkpoint(note, [KEY]) == CHECKPOINT
+    assert set(split_note(note)[1]) == {*others, *split_note(NOTE)[1]}
+
+
+def test_the_old_and_the_new_key_of_a_log_sign_one_note_and_each_is_enough() -> None:
+    renewed = PrivateKeySigner.generate("Ed25519")
+    new_key = verifier_key_of(renewed, NAME)
+    note = sign_note(CHECKPOINT.encode(), LOG, NAME, also_by=[renewed])
+    for known in ([KEY], [new_key], [new_key, KEY]):
+        assert open_checkpoint(note, known) == CHECKPOINT
+    assert set(open_note(note, [KEY, new_key]).signed_by) == {KEY, new_key}
+    theirs = tlog.Checkpoint.from_text(note.decode())
+    for key in (KEY, new_key):
+        theirs.verify(signing.Vkey.from_string(key.encode()))
+
+
+def test_signatures_are_added_once_and_within_the_limits() -> None:
+    line = GREASE["one byte"].encode()
+    added = add_signatures(NOTE, [line, line])
+    assert added == NOTE + f"{line}\n".encode()
+    assert add_signatures(added, [line]) == added
+    for wrong in ("", "junk", f"{line}\n", f"{line}\n{line}", line.replace("— ", "- ")):
+        with pytest.raises(InvalidNote):
+            add_signatures(NOTE, [wrong])
+    many = [SignatureLine(name=f"w{at}", key_id=bytes(4), signature=b"x").encode() for at in range(MAX_SIGNATURES)]
+    assert open_note(add_signatures(NOTE, many[1:]), [KEY]).signed_by == (KEY,)
+    with pytest.raises(InvalidNote):
+        add_signatures(NOTE, many)
+    large = SignatureLine(name="large", key_id=bytes(4), signature=bytes(MAX_NOTE_BYTES)).encode()
+    with pytest.raises(InvalidNote):
+        add_signatures(NOTE, [large])
+
+
+def test_a_key_of_another_size_is_none() -> None:
+    for size in (0, 31, 33):
+        with pytest.raises(InvalidNote):
+            VerifierKey(name=NAME, public_key=bytes(size))
 
 
 def test_a_false_line_by_a_known_key_refuses_the_note_though_another_line_is_true() -> None:
