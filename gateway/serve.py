@@ -52,20 +52,23 @@ def gunicorn_arguments(settings: Settings) -> list[str]:
     return arguments
 
 
-def serve(settings: Settings) -> int:
-    """Run both until SIGTERM or SIGINT, or until the web server ends; returns the exit status."""
+def serve(settings: Settings, *, with_work: bool = True) -> int:
+    """Run both until SIGTERM or SIGINT, or until the web server ends; returns the exit status.
+
+    Without work, some other node or container must run `gateway work`, or nothing is published.
+    """
     if settings.unsafe_allow_plain_http:
         log.warning("plain http is allowed: for demonstrations on loopback only")
     supervisor = _Supervisor(
         web=gunicorn_arguments(settings),
-        work=[sys.executable, "-m", "gateway", "work"],
+        work=[sys.executable, "-m", "gateway", "work"] if with_work else None,
         drain_seconds=settings.drain_seconds,
     )
     return supervisor.run()
 
 
 class _Supervisor:
-    def __init__(self, *, web: Sequence[str], work: Sequence[str], drain_seconds: float) -> None:
+    def __init__(self, *, web: Sequence[str], work: Sequence[str] | None, drain_seconds: float) -> None:
         self._web_arguments = web
         self._work_arguments = work
         self._drain_seconds = drain_seconds
@@ -75,9 +78,9 @@ class _Supervisor:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         web = start_child(self._web_arguments)
-        work = start_child(self._work_arguments)
+        work = start_child(self._work_arguments) if self._work_arguments else None
         while not self._stopping and web.poll() is None:
-            if work.poll() is not None:
+            if self._work_arguments and work is not None and work.poll() is not None:
                 log.error("work ended and is started again", status=work.returncode)
                 time.sleep(RESTART_PAUSE)
                 work = start_child(self._work_arguments)
@@ -86,7 +89,8 @@ class _Supervisor:
             self._drain(web)
         # The web first: what its last requests recorded is still sequenced.
         end_child(web, within_seconds=STOP_SECONDS)
-        end_child(work, within_seconds=STOP_SECONDS)
+        if work is not None:
+            end_child(work, within_seconds=STOP_SECONDS)
         return 0 if self._stopping else web.returncode or 1
 
     def _drain(self, web: subprocess.Popen[bytes]) -> None:
