@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from gateway.app import Gateway, assemble
 from gateway.audit.commands import AuditContext, audit_group
+from gateway.backup.commands import backup_command, restore_command
 from gateway.demo.commands import Prepared, demo_command
 from gateway.demo.world import WorldTools
 from gateway.directory.members import list_clients, list_members
@@ -49,6 +51,12 @@ def _settings() -> Settings:
 @cache
 def _gateway() -> Gateway:
     return assemble(_settings())
+
+
+@cache
+def _patient_gateway() -> Gateway:
+    # For commands that change a whole database at once, while nobody waits for it.
+    return assemble(replace(_settings(), database_timeout=3600.0))
 
 
 def initialise(settings: Settings) -> tuple[Purpose, ...]:
@@ -98,9 +106,10 @@ def migrate_command() -> None:
 
 
 @main.command("serve")
-def serve_command() -> None:
+@click.option("--without-work", is_flag=True, help="Run no `gateway work` here: it runs somewhere else.")
+def serve_command(*, without_work: bool) -> None:
     """Run the web server and one `gateway work`, until stopped."""
-    sys.exit(serve(_settings()))
+    sys.exit(serve(_settings(), with_work=not without_work))
 
 
 @main.command()
@@ -207,5 +216,7 @@ def _prepare_demo(settings: Settings) -> Prepared:
 main.add_command(accounts_group(_accounts_context))
 main.add_command(agreements_group(_agreements_context))
 main.add_command(audit_group(_audit_context))
+main.add_command(backup_command(_gateway))
+main.add_command(restore_command(_settings, _patient_gateway))
 main.add_command(demo_command(_prepare_demo))
 main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

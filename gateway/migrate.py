@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
 
 from gateway.db import Database
 
@@ -47,7 +48,7 @@ def migrate(database_url: str) -> None:
 def is_current(database: Database) -> bool:
     """Tell whether this code can work with the database: its revision is the newest we know, or a later release's."""
     with database.read() as session:
-        return _is_at_least(MigrationContext.configure(session.connection()).get_current_revision(), newest_revision())
+        return _is_at_least(current_revision(session), newest_revision())
 
 
 def _is_at_least(found: str | None, ours: str | None) -> bool:
@@ -55,6 +56,11 @@ def _is_at_least(found: str | None, ours: str | None) -> bool:
         return found == ours
     number, _, _ = found.partition("_")
     return number.isdecimal() and int(number) > int(ours.partition("_")[0])
+
+
+def current_revision(session: Session) -> str | None:
+    """Return the revision that the database has; None for one without tables of ours."""
+    return MigrationContext.configure(session.connection()).get_current_revision()
 
 
 def newest_revision() -> str | None:

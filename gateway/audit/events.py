@@ -323,6 +323,14 @@ _TYPES = (
         retention=Retention.OVERSIGHT,
     ),
     EventType(
+        name="audit.database.restored",
+        description="A copy of the database was put back and brought forward to what was published. Details of the "
+        "entries it had lost are gone; what was stopped to be safe has entries of its own.",
+        fields=("first", "end", "count", "by"),
+        outcomes=(DONE,),
+        retention=Retention.LOG,
+    ),
+    EventType(
         name="audit.range.archived",
         description="A range of entries was written to files that verify on their own, before rows of it are deleted.",
         fields=("first", "end", "size", "root", "rows_deleted", "by"),
