@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from gateway.audit import views as log_views
 from gateway.audit.append import AuditLog
 from gateway.audit.commands import AuditContext
+from gateway.audit.log_keys import LogKeys
 from gateway.audit.recorded import oldest_unpublished
 from gateway.audit.sequencer import Sequencer
 from gateway.audit.subject_keys import SubjectKeys
@@ -44,7 +45,7 @@ from gateway.web.logs import install_request_log
 from gateway.web.pages import install_pages
 from gateway.web.problems import install_problems
 from gateway.web.proxies import believing_proxies
-from gateway.wire.notes import VerifierKey, verifier_key_of
+from gateway.wire.notes import VerifierKey
 
 MAX_FORM_BYTES = 64 * 1024
 
@@ -74,17 +75,21 @@ class Gateway:
     """Set when this process was told that it will have to stop soon."""
 
     @property
+    def log_keys(self) -> LogKeys:
+        """The keys that sign the log's checkpoints, and those that did."""
+        return self.signing.log_keys(self.settings.log_origin)
+
+    @property
     def log_key(self) -> VerifierKey:
-        """The public key with which outsiders verify the log's checkpoints."""
-        return verifier_key_of(self.signing.current(Purpose.LOG), self.settings.log_origin)
+        """The public key with which outsiders verify the log's checkpoints: the newest, where there are several."""
+        return self.log_keys.newest
 
     def sequencer(self) -> Sequencer:
         """Return what numbers and publishes the log."""
         return Sequencer(
             self.database,
             log_dir=self.settings.log_dir,
-            origin=self.settings.log_origin,
-            signer=self.signing.current(Purpose.LOG),
+            keys=self.log_keys,
             clock=self.clock,
         )
 

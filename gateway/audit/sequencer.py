@@ -1,15 +1,25 @@
 """The sequencer: committed events get their index, become tiles, and are published under a signed checkpoint.
 
-One run is four steps. Step 1 alone decides anything; steps 2 to 4 follow from the database and write the same bytes
-each time, so a run that stopped anywhere is repeated, never mended. Before anything is signed, the last published
-checkpoint must be a prefix of what would be: a restored backup cannot fork the log, the gateway refuses to sign.
+One run is four steps. Step 1 alone decides anything; the others follow from the database and write the same bytes each
+time, so a run that stopped anywhere is repeated, never mended. Each step is durable before the next one begins:
+
+1. indexes: one transaction, committed; from then on these entries have their places;
+2. tiles and bundles: each file is written under another name, synced, renamed; then every folder is synced;
+3. the signature, and the witnesses' where there are any: a witness has stored what it cosigned before it answers;
+4. the checkpoint: written, synced, renamed, its folder synced; then the database records it.
+
+What stops between 3 and 4 has signed something that nobody was shown but the witnesses: the next run signs the same
+entries or more of them, never others, for the indexes were committed first. Before anything is signed, the last
+published checkpoint must be a prefix of what would be: a restored backup cannot fork the log, it is refused.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,27 +27,21 @@ from sqlalchemy import CursorResult, Update, func, select, update
 from sqlalchemy.orm import Session
 
 from gateway.audit.errors import LogForked
+from gateway.audit.log_keys import LogKeys
 from gateway.audit.models import EventRow, LogHeadRow
 from gateway.audit.tile_files import CHECKPOINT, TileFiles
+from gateway.audit.tree_writer import TreeWriter
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import GatewayError, Unavailable
-from gateway.wire.merkle import HASH_BYTES, CompactRange, leaf_hash
-from gateway.wire.notes import Checkpoint, open_checkpoint, sign_note, verifier_key_of
-from gateway.wire.signer import Signer
-from gateway.wire.tiles import (
-    TILE_WIDTH,
-    Tile,
-    encode_entry_bundle,
-    entries_path,
-    grow,
-    tile_path,
-    tiles_between,
-    tree_range,
-)
+from gateway.wire.notes import Checkpoint, VerifierKey, open_note, parse_checkpoint
+from gateway.wire.tiles import TILE_WIDTH, entries_path, tile_path, tiles_between
 
 BATCH = 4096
 """How many events one transaction numbers at most: a multiple of a tile's width."""
+
+PARTIALS_KEPT = timedelta(seconds=60)
+"""How long the partial forms of a tile outlive its completion: for outsiders who hold a checkpoint of just before."""
 
 _LOCK = ".sequencer.lock"
 _ADVISORY_LOCK = 0x6175646974  # "audit": one sequencer among all nodes on one PostgreSQL database
@@ -45,10 +49,11 @@ _ADVISORY_LOCK = 0x6175646974  # "audit": one sequencer among all nodes on one P
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A checkpoint that outsiders may have seen, and the signed note that states it."""
+    """A checkpoint that outsiders may have seen, the signed note that states it, and which of our keys signed it."""
 
     checkpoint: Checkpoint
     note: bytes
+    signed_by: tuple[VerifierKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,52 +72,52 @@ class Head:
 class Sequencer:
     """Numbers, writes, signs and publishes. Several may run: one works, the others find it busy and do nothing."""
 
-    def __init__(
-        self, database: Database, *, log_dir: Path, origin: str, signer: Signer, clock: Clock, batch: int = BATCH
-    ) -> None:
-        """Take an Ed25519 signer; raises `UnusableKey` for any other, `InvalidNote` for an origin that is no name."""
+    def __init__(self, database: Database, *, log_dir: Path, keys: LogKeys, clock: Clock, batch: int = BATCH) -> None:
         self._database = database
         self._files = TileFiles(directory=log_dir)
-        self._origin = origin
-        self._signer = signer
-        self._verifier_key = verifier_key_of(signer, origin)
+        self._writer = TreeWriter(database=database, files=self._files, batch=batch)
+        self._keys = keys
         self._clock = clock
         self._batch = batch
+        self._completed: deque[tuple[datetime, tuple[str, ...]]] = deque()
 
     def run_once(self) -> int:
         """Number at most one batch, publish whatever is numbered; returns how many entries were newly published.
 
         Call again while it returns more than 0. Raises `LogForked`, having signed nothing, when the database and the
-        published log disagree, `InvalidTree` or `LogUnreadable` when the log's files are damaged.
+        published log disagree.
         """
         self._files.directory.mkdir(parents=True, exist_ok=True)
         with self._alone() as alone:
             if not alone:
                 return 0
             on_disk = self._on_disk()
-            _check_nothing_was_lost(self._head(), on_disk)
+            head = self._head()
+            _check_nothing_was_lost(head, on_disk)
 
             # 1. Give indexes. Committed: from here these entries have their places in the log for ever.
-            self._number()
-            head = self._head()
+            if head.size - head.published_size < self._batch:
+                self._number()
+                head = self._head()
             if on_disk is not None and head.published == on_disk and head.size == on_disk.checkpoint.size:
+                self._complete_signatures(head, on_disk)
                 return 0
 
             # 2. Write tiles and bundles; the root follows from them.
             root = self._write_tiles(head, on_disk)
 
             # 3. Sign, unless exactly this is published already and only its record is missing.
-            checkpoint = Checkpoint(origin=self._origin, size=head.size, root=root)
+            checkpoint = Checkpoint(origin=self._keys.origin, size=head.size, root=root)
             if on_disk is None or on_disk.checkpoint != checkpoint:
                 signed = self._sign(checkpoint)
                 # 4. Publish.
-                self._publish(signed)
+                self._publish(signed, over=on_disk)
             else:
                 signed = on_disk
 
             # What is published is recorded: the next run starts from here.
-            self._drop_partials(head)
             self._record(head, signed)
+            self._drop_partials(head)
             return head.size - head.published_size
 
     @contextmanager
@@ -143,9 +148,14 @@ class Sequencer:
 
     def _opened(self, note: bytes, what: str) -> Published:
         try:
-            return Published(checkpoint=open_checkpoint(note, [self._verifier_key]), note=note)
+            # Every key of ours bears the log's name, so none vouches for another log's checkpoint.
+            opened = open_note(note, self._keys.known)
+            checkpoint = parse_checkpoint(opened.text)
         except GatewayError as error:
             raise LogForked(f"{what} was not signed by this log's key; nothing is signed", detail=str(error)) from error
+        if checkpoint.origin != self._keys.origin:
+            raise LogForked(f"{what} is another log's; nothing is signed")
+        return Published(checkpoint=checkpoint, note=note, signed_by=opened.signed_by)
 
     def _number(self) -> None:
         """Give the oldest committed events without an index the next ones, in the order of their ids."""
@@ -170,80 +180,51 @@ class Sequencer:
                 raise Unavailable(detail=f"another sequencer numbered entry {size} meanwhile")
 
     def _write_tiles(self, head: Head, on_disk: Published | None) -> bytes:
-        """Write every tile and bundle up to `head.size`, durably; returns the root hash.
-
-        The tree is continued from the smaller of the two known checkpoints and must pass through both.
-        """
+        """Continue the tree from the smaller of the two known checkpoints; it must pass through both."""
         known = [published.checkpoint for published in (head.published, on_disk) if published is not None]
         start = min(head.published_size, on_disk.checkpoint.size if on_disk is not None else 0)
-        tree = tree_range(start, self._files.read_tile)
-        _check_passes_through(known, tree)
-        # The tile of the last published entry is read again, so that a changed row is noticed here.
-        begin = max(start - 1, 0) // TILE_WIDTH * TILE_WIDTH
-        while begin < head.size:
-            end = min(begin + self._batch, head.size)
-            entries = self._entries(begin, end)
-            hashes = [leaf_hash(entry) for entry in entries]
-            if tree.size > begin:
-                self._check_rows_as_published(begin, hashes[: tree.size - begin])
-            added = hashes[tree.size - begin :]
-            self._write_batch(begin, entries, tree.size, added)
-            for item in added:
-                tree.append(item)
-                _check_passes_through(known, tree)
-            begin = end
-        self._files.settle()
-        return tree.root()
+        return self._writer.write(head.size, start=start, known=known)
 
-    def _write_batch(self, begin: int, entries: Sequence[bytes], size: int, new_hashes: Sequence[bytes]) -> None:
-        for at in range(0, len(entries), TILE_WIDTH):
-            run = entries[at : at + TILE_WIDTH]
-            path = entries_path((begin + at) // TILE_WIDTH, len(run))
-            self._files.write_once(path, encode_entry_bundle(run))
-        for tile, data in grow(size, new_hashes, self._files.read_tile):
-            self._files.write_once(tile.path, data)
-
-    def _entries(self, begin: int, end: int) -> list[bytes]:
-        rows = select(EventRow.leaf_index, EventRow.leaf).where(EventRow.leaf_index >= begin, EventRow.leaf_index < end)
-        with self._database.read() as session:
-            found = session.execute(rows.order_by(EventRow.leaf_index)).all()
-        for expected, (index, _leaf) in enumerate(found, start=begin):
-            if index != expected:
-                raise LogForked(f"the database has lost entry {expected}; nothing is signed")
-        if len(found) != end - begin:
-            raise LogForked(f"the database has lost entry {begin + len(found)}; nothing is signed")
-        return [leaf for _index, leaf in found]
-
-    def _check_rows_as_published(self, begin: int, hashes: Sequence[bytes]) -> None:
-        tile = Tile(level=0, index=begin // TILE_WIDTH, width=len(hashes))
-        published = self._files.read_tile(tile)
-        for at, item in enumerate(hashes):
-            if published[at * HASH_BYTES : (at + 1) * HASH_BYTES] != item:
-                raise LogForked(f"entry {begin + at} in the database is not the published one; nothing is signed")
+    def _complete_signatures(self, head: Head, on_disk: Published) -> None:
+        """Publish the same checkpoint again when a key of ours that signs now has not signed it."""
+        if set(self._keys.signing) <= set(on_disk.signed_by):
+            return
+        signed = self._sign(on_disk.checkpoint)
+        self._publish(signed, over=on_disk)
+        self._record(head, signed)
 
     def _sign(self, checkpoint: Checkpoint) -> Published:
-        return Published(checkpoint=checkpoint, note=sign_note(checkpoint.encode(), self._signer, self._origin))
+        return Published(checkpoint=checkpoint, note=self._keys.sign(checkpoint), signed_by=self._keys.signing)
 
-    def _publish(self, signed: Published) -> None:
+    def _publish(self, signed: Published, *, over: Published | None) -> None:
+        # A lock can be lost with its connection: what another node published since must not be taken back.
+        if self._files.read(CHECKPOINT) != (over.note if over is not None else None):
+            raise Unavailable(detail="another sequencer published meanwhile")
         # On disk: from here outsiders can hold us to this checkpoint, whatever becomes of the database.
         self._files.write_checkpoint(signed.note)
 
-    def _drop_partials(self, head: Head) -> None:
-        full = [tile for tile in tiles_between(head.published_size, head.size) if tile.width == TILE_WIDTH]
-        bundles = [entries_path(tile.index) for tile in full if tile.level == 0]
-        self._files.drop_partials([*(tile_path(tile.level, tile.index) for tile in full), *bundles])
-
     def _record(self, head: Head, signed: Published) -> None:
+        now = self._clock.now()
         recorded = update(LogHeadRow).where(LogHeadRow.id == 1, LogHeadRow.published_size == head.published_size)
         values = recorded.values(
             published_size=signed.checkpoint.size,
             root=signed.checkpoint.root,
             checkpoint=signed.note.decode(),
-            published_at=self._clock.now(),
+            published_at=now,
         )
         with self._database.write() as session:
             if _rows_changed(session, values) != 1:
                 raise Unavailable(detail=f"another sequencer published beyond {head.published_size} meanwhile")
+
+    def _drop_partials(self, head: Head) -> None:
+        """Delete the partial forms of tiles completed a while ago; what a restart forgets stays, harmlessly."""
+        now = self._clock.now()
+        full = [tile for tile in tiles_between(head.published_size, head.size) if tile.width == TILE_WIDTH]
+        bundles = [entries_path(tile.index) for tile in full if tile.level == 0]
+        if full:
+            self._completed.append((now, (*(tile_path(tile.level, tile.index) for tile in full), *bundles)))
+        while self._completed and now - self._completed[0][0] > PARTIALS_KEPT:
+            self._files.drop_partials(self._completed.popleft()[1])
 
 
 def _lock_if_free(descriptor: int) -> bool:
@@ -264,26 +245,21 @@ def _check_nothing_was_lost(head: Head, on_disk: Published | None) -> None:
     if on_disk is None:
         if head.published is not None:
             raise LogForked(
-                f"{head.published_size} entries were published, but the log's files are missing: "
-                "restore them from a backup, however old; nothing is signed"
+                f"{head.published_size} entries were published, but there is no checkpoint in this folder: its files "
+                "are missing (restore them from a backup, however old), or a sequencer was started with another "
+                "folder; nothing is signed"
             )
         return
     published = on_disk.checkpoint
     if published.size > head.size:
         raise LogForked(
             f"{published.size} entries were published, but the database holds only {head.size}: "
-            f"entry {head.size} is the first it has lost; nothing is signed"
+            f"entry {head.size} is the first it has lost; nothing is signed",
+            index=head.size,
         )
-    if published.size == head.published_size and head.published is not None:
-        _check_same_root(published, head.published.checkpoint.root)
-
-
-def _check_passes_through(known: Sequence[Checkpoint], tree: CompactRange) -> None:
-    for checkpoint in known:
-        if checkpoint.size == tree.size:
-            _check_same_root(checkpoint, tree.root())
-
-
-def _check_same_root(checkpoint: Checkpoint, root: bytes) -> None:
-    if checkpoint.root != root:
-        raise LogForked(f"the log was published with another root at {checkpoint.size} entries; nothing is signed")
+    recorded = head.published.checkpoint if head.published is not None else None
+    if recorded is not None and published.size == recorded.size and published.root != recorded.root:
+        raise LogForked(
+            f"the database and the published checkpoint have different roots at {published.size} entries; "
+            "nothing is signed"
+        )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.audit.errors import LogForked, LogUnreadable, NoSuchLogFile
+from gateway.audit.errors import LogUnreadable, NoSuchLogFile
 from gateway.wire.errors import InvalidTree
 from gateway.wire.tiles import TILE_WIDTH, Tile, entries_path, tile_path
 
@@ -84,15 +84,16 @@ class TileFiles:
             raise LogUnreadable(f"{tile.path} is missing")
         return data
 
-    def write_once(self, path: str, data: bytes) -> None:
-        """Write a file that will never change; raises `LogForked` when it exists with other bytes."""
+    def write_once(self, path: str, data: bytes) -> bytes | None:
+        """Write a file that will never change; returns the other bytes it holds already, untouched, or None."""
         existing = self.read(path)
         if existing is None:
             self._replace(path, data)
         elif existing != data:
-            raise LogForked(f"{path} was published with other content; nothing is signed", detail=str(self.directory))
+            return existing
         # Also for a file that was there: the crash that brought us back may have come before its directory was safe.
         self._remember(path)
+        return None
 
     def write_checkpoint(self, note: bytes) -> None:
         """Replace the published checkpoint, durably; everything it covers must be settled before."""
@@ -119,11 +120,16 @@ class TileFiles:
         target = self.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(target)
+        try:
+            with unfinished.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(target)
+        except BaseException:
+            # On a full disk every attempt would leave another one behind.
+            unfinished.unlink(missing_ok=True)
+            raise
 
     def _remember(self, path: str) -> None:
         parent = (self.directory / path).parent

@@ -1,14 +1,21 @@
-"""Load, make and publish the keys the gateway signs with."""
+"""Load, make, rotate and publish the keys the gateway signs with.
+
+`keys/<purpose>/<number>.pem`: the highest number is current. `keys/log/retired/` holds keys that sign the log no more.
+"""
 
 import os
 import secrets
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
-from gateway.errors import GatewayError
+from gateway.audit.log_keys import LogKeys
+from gateway.errors import GatewayError, Kind
+from gateway.wire.notes import verifier_key_of
 from gateway.wire.signer import PrivateKeySigner, Signer
 
 SECRET_BYTES = 32
+RETIRED = "retired"
 
 
 class Purpose(StrEnum):
@@ -29,6 +36,22 @@ class SigningKeyMissing(GatewayError):
     title = "A signing key is missing; run `gateway init`"
 
 
+class KeyNotMade(GatewayError):
+    """No key was made."""
+
+    kind = Kind.CONFLICT
+    code = "key_not_made"
+    title = "The key was not made"
+
+
+class KeyNotRetired(GatewayError):
+    """A key that is not there, or without which nothing could be signed. Nothing was changed."""
+
+    kind = Kind.INVALID
+    code = "key_not_retired"
+    title = "This key cannot be retired"
+
+
 class SecretDamaged(GatewayError):
     """A file that should hold a 256-bit secret holds something else."""
 
@@ -39,8 +62,9 @@ class SecretDamaged(GatewayError):
 class SigningKeys:
     """The keys found under one folder, read once: `<purpose>/<number>.pem`, the highest number is current."""
 
-    def __init__(self, signers: dict[Purpose, tuple[Signer, ...]]) -> None:
+    def __init__(self, signers: dict[Purpose, tuple[Signer, ...]], *, retired_log: tuple[Signer, ...] = ()) -> None:
         self._signers = signers
+        self._retired_log = retired_log
 
     @classmethod
     def load(cls, keys_dir: Path) -> "SigningKeys":
@@ -50,12 +74,20 @@ class SigningKeys:
             files = _key_files(keys_dir, purpose)
             if not files:
                 raise SigningKeyMissing(detail=f"no key in {keys_dir / purpose}")
-            signers[purpose] = tuple(PrivateKeySigner.from_pem(file.read_bytes()) for file in files)
-        return cls(signers)
+            signers[purpose] = _signers(files)
+        return cls(signers, retired_log=_signers(_key_files(keys_dir / Purpose.LOG, RETIRED)))
 
     def current(self, purpose: Purpose) -> Signer:
         """Return the key that signs now."""
         return self._signers[purpose][-1]
+
+    def log_keys(self, origin: str) -> LogKeys:
+        """Return the keys of the log `origin`: all that are not retired sign its checkpoints."""
+        return LogKeys(
+            origin=origin,
+            signers=self._signers[Purpose.LOG],
+            retired=tuple(verifier_key_of(signer, origin) for signer in self._retired_log),
+        )
 
     def public_jwks(self, purpose: Purpose) -> tuple[dict[str, str], ...]:
         """Return every public key kept for this purpose, as JWKs, newest first."""
@@ -70,6 +102,34 @@ def make_missing_keys(keys_dir: Path) -> tuple[Purpose, ...]:
             keys_dir / purpose / "0001.pem", PrivateKeySigner.generate(ALGORITHMS[purpose]).private_pem()
         )
     return made
+
+
+def add_key(keys_dir: Path, purpose: Purpose) -> Path:
+    """Make the next key of a purpose, current from the next start on; returns its file."""
+    numbers = [int(file.stem) for folder in (purpose, f"{purpose}/{RETIRED}") for file in _key_files(keys_dir, folder)]
+    signer, number = PrivateKeySigner.generate(ALGORITHMS[purpose]), max(numbers, default=0) + 1
+    path = keys_dir / purpose / f"{number:04d}.pem"
+    write_private_file(path, signer.private_pem())
+    if path.read_bytes() != signer.private_pem():
+        raise KeyNotMade(f"Another key {path.name} was made at the same time; look at it before making one more.")
+    return path
+
+
+def retire_log_key(keys_dir: Path, number: str) -> Path:
+    """Let a key of the log sign no more from the next start on: it is moved to `retired/`; returns its file there.
+
+    It still opens what it signed. Raises `KeyNotRetired` for one that is not there, and for the only one left.
+    """
+    files = _key_files(keys_dir, Purpose.LOG)
+    leaving = next((file for file in files if file.stem == number), None)
+    if leaving is None:
+        raise KeyNotRetired(f"There is no key {number} of the log; there are {', '.join(file.stem for file in files)}.")
+    if len(files) == 1:
+        raise KeyNotRetired("This is the log's only key; make another one first.")
+    retired = keys_dir / Purpose.LOG / RETIRED / leaving.name
+    write_private_file(retired, leaving.read_bytes())
+    leaving.unlink()
+    return retired
 
 
 def load_or_make_secret(path: Path) -> bytes:
@@ -107,5 +167,10 @@ def write_private_file(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _key_files(keys_dir: Path, purpose: Purpose) -> list[Path]:
-    return sorted((keys_dir / purpose).glob("*.pem"))
+def _key_files(keys_dir: Path, purpose: str) -> list[Path]:
+    # Four digits and no other name: a copy that somebody left there must not begin to sign.
+    return sorted((keys_dir / purpose).glob("[0-9][0-9][0-9][0-9].pem"))
+
+
+def _signers(files: Iterable[Path]) -> tuple[Signer, ...]:
+    return tuple(PrivateKeySigner.from_pem(file.read_bytes()) for file in files)

@@ -13,6 +13,7 @@ from tlog_scales.signing import Vkey
 from gateway.audit.append import AuditLog, Entry, Event
 from gateway.audit.checking.sources import source_of
 from gateway.audit.checking.verify import verify_log
+from gateway.audit.log_keys import LogKeys
 from gateway.audit.sequencer import Sequencer
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.db import Database
@@ -93,8 +94,7 @@ class TestLog:
         return Sequencer(
             database or self.database,
             log_dir=self.files,
-            origin=ORIGIN,
-            signer=self.signer,
+            keys=LogKeys(origin=ORIGIN, signers=(self.signer,)),
             clock=self.clock,
             batch=batch,
         )
