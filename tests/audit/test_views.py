@@ -1,6 +1,7 @@
 """The log on the web: what tlog-tiles promises, and nothing else."""
 
 import gzip
+import shutil
 import threading
 from collections.abc import Iterator
 
@@ -75,6 +76,49 @@ def test_bundles_are_compressed_for_those_who_ask(log: TestLog, client: FlaskCli
     assert refused.data == plain
 
 
+def test_what_the_log_serves_can_be_asked_for_without_its_bytes(log: TestLog, client: FlaskClient) -> None:
+    log.record(300)
+    log.publish()
+    for name in ("checkpoint", "tile/0/000", "tile/1/000.p/1", "tile/entries/001.p/44"):
+        got, asked = client.get(f"/log/{name}"), client.head(f"/log/{name}")
+        assert (asked.status_code, asked.data) == (200, b"")
+        for header in ("Content-Type", "Content-Length", "Cache-Control"):
+            assert asked.headers[header] == got.headers[header]
+    assert client.head("/log/tile/0/009").status_code == 404
+
+
+def test_a_partial_tile_that_was_published_is_served_for_ever(log: TestLog, client: FlaskClient) -> None:
+    kept: dict[str, bytes] = {}
+    for more in (3, 40, 200, 20, 300):
+        log.record(more)
+        log.publish()
+        size = len(log.assert_verifies())
+        # Whoever holds the checkpoint of this size may ask for these at any time.
+        for name in (f"tile/0/{size // 256:03d}.p/{size % 256}", f"tile/entries/{size // 256:03d}.p/{size % 256}"):
+            kept[name] = client.get(f"/log/{name}").data
+        if size >= 256:
+            kept[f"tile/1/000.p/{size // 256}"] = client.get(f"/log/tile/1/000.p/{size // 256}").data
+    for partials in ("tile/0/000.p", "tile/entries/000.p", "tile/0/001.p", "tile/entries/001.p"):
+        shutil.rmtree(log.files / partials, ignore_errors=True)  # only the full ones are on disk
+    for name, data in kept.items():
+        answer = client.get(f"/log/{name}")
+        assert (answer.status_code, answer.data) == (200, data), name
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("name", ["tile/0/000", "tile/entries/000", "tile/0/001.p/44", "tile/entries/001.p/44"])
+def test_a_damaged_file_is_not_given_to_anybody_to_keep(log: TestLog, client: FlaskClient, name: str) -> None:
+    log.record(300)
+    log.publish()
+    path = log.files / name
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-1], whole[: len(whole) // 2], whole + whole[:32]):
+        path.write_bytes(damaged)
+        answer = client.get(f"/log/{name}")
+        assert answer.status_code == 503
+        assert "immutable" not in answer.headers.get("Cache-Control", "")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -96,7 +140,9 @@ def test_bundles_are_compressed_for_those_who_ask(log: TestLog, client: FlaskCli
         "/log/tile/0/0",
         "/log/tile/0/0000",
         "/log/tile/0/x000/000",
-        "/log/tile/0/000.p/44",
+        "/log/tile/0/001.p/43",
+        "/log/tile/0/001.p/45",
+        "/log/tile/entries/001.p/45",
         "/log/tile/0/000.p/0",
         "/log/tile/0/000.p/044",
         "/log/tile/0/000.p/256",
