@@ -13,7 +13,7 @@ from gateway.audit import views as log_views
 from gateway.audit.append import AuditLog
 from gateway.audit.commands import AuditContext
 from gateway.audit.log_keys import LogKeys
-from gateway.audit.recorded import oldest_unpublished
+from gateway.audit.merge_delay import MergeDelay
 from gateway.audit.sequencer import Sequencer
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.clock import Clock, SystemClock
@@ -169,6 +169,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
 def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     """Return the table of doors: every blueprint beside its guard, the public ones included."""
     settings = gateway.settings
+    merge_delay = MergeDelay(gateway.database, clock=gateway.clock, seconds=settings.merge_delay)
     tools = PageTools(
         database=gateway.database,
         audit=gateway.audit,
@@ -186,6 +187,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         signer=gateway.signing.current(Purpose.EXCHANGE),
         clock=gateway.clock,
         issuer=settings.issuer,
+        check_published=merge_delay.check_lately,
     )
     sharing_documents = sharing_views.blueprint(
         database=gateway.database,
@@ -202,13 +204,13 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     readiness = {
         "database": lambda: _check_database(gateway),
         "migrations": lambda: _check_migrated(gateway),
-        "log": lambda: _check_merge_delay(gateway),
+        "log": merge_delay.check,
     }
     return (
         (health.blueprint(readiness, stopping=gateway.stopping.is_set), everyone),
         (page_views.home_blueprint(tools), everyone),
         (log_views.blueprint(settings.log_dir), everyone),
-        (oidc_views.blueprint(gateway.provider), everyone),
+        (oidc_views.blueprint(gateway.provider, check_published=merge_delay.check_lately), everyone),
         (sign_in, everyone),
         (sharing_documents, everyone),
         (exchange_views.blueprint(exchange), everyone),
@@ -258,13 +260,6 @@ def _check_database(gateway: Gateway) -> None:
 def _check_migrated(gateway: Gateway) -> None:
     if not is_current(gateway.database):
         raise Unavailable("The database is not at the newest migration.")
-
-
-def _check_merge_delay(gateway: Gateway) -> None:
-    with gateway.database.read() as session:
-        oldest = oldest_unpublished(session)
-    if oldest is not None and (gateway.clock.now() - oldest).total_seconds() > gateway.settings.merge_delay:
-        raise Unavailable("The log is behind its stated merge delay.")
 
 
 def _receipt_of(session: Session, exchange: str) -> str | None:

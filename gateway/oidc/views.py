@@ -35,10 +35,13 @@ PUBLISHED_SECONDS = 300
 FORM = "application/x-www-form-urlencoded"
 
 
-def blueprint(provider: OpenIDProvider) -> Blueprint:
-    """Make the endpoints: discovery, keys, `/authorize`, `/token`, `/userinfo`."""
+def blueprint(provider: OpenIDProvider, *, check_published: Callable[[], None]) -> Blueprint:
+    """Make the endpoints: discovery, keys, `/authorize`, `/token`, `/userinfo`.
+
+    `check_published` raises while the log is not published: no token is issued then.
+    """
     endpoints = Blueprint("oidc", __name__)
-    doors = _Doors(provider=provider)
+    doors = _Doors(provider=provider, check_published=check_published)
     for rule, view, methods in (
         ("/.well-known/openid-configuration", doors.openid_configuration, ["GET"]),
         ("/.well-known/oauth-authorization-server", doors.oauth_authorization_server, ["GET"]),
@@ -69,6 +72,7 @@ def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Door
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Doors:
     provider: OpenIDProvider
+    check_published: Callable[[], None]
 
     def openid_configuration(self) -> Response:
         return _published(metadata(self.provider.endpoints))
@@ -95,6 +99,7 @@ class _Doors:
 
     def token(self) -> Response:
         try:
+            self.check_published()
             if request.mimetype != FORM:
                 raise ParametersMalformed("The body must be a form (application/x-www-form-urlencoded)")
             answer = self.provider.token_requests.answer(_parameters(request.form), source=_source())

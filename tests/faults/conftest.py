@@ -1,7 +1,7 @@
 """Worlds under pressure: four workers, short leases and short patience, so that recovery happens within a test."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,18 @@ StartWorld = Callable[..., AbstractContextManager[World]]
 def start_world(
     _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> StartWorld:
-    """Start a world of a test's own; keywords are settings that it changes."""
+    """Start a world of a test's own; keywords are settings that it changes.
+
+    `state` is its folder and `url` its database, where these must be somewhere in particular.
+    """
 
     @contextmanager
-    def start(**changes: Any) -> Iterator[World]:
+    def start(*, state: Path | None = None, url: str | None = None, **changes: Any) -> Iterator[World]:
         folder = tmp_path_factory.mktemp("pressed")
         with (
-            _databases() as url,
+            _databases() if url is None else nullcontext(url) as used,
             processes(folder / "logs") as group,
-            running_world(folder / "state", url, group, **{**SETTINGS, **changes}) as world,
+            running_world(state or folder / "state", used, group, **{**SETTINGS, **changes}) as world,
         ):
             yield world
 

@@ -304,6 +304,7 @@ def settings_for(*, database_url: str, state_dir: Path, port: int) -> Settings:
         listen=f"127.0.0.1:{port}",
         workers=2,
         threads=8,
+        merge_delay=10_000_000.0,  # nobody publishes here
     )
 
 

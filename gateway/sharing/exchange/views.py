@@ -64,12 +64,15 @@ class ExchangeDoor:
     signer: Signer
     clock: Clock
     issuer: str
+    check_published: Callable[[], None]
+    """Raises while the log is not published: nothing is released then."""
 
     def ask(self) -> Response:
         """Answer `POST /sharing/v1/exchanges`."""
         arrived = time.monotonic()
         message = g.exchange_message = _head_of_request(self.issuer)
         g.exchange_binding = "target"
+        self.check_published()
         caller = self._authenticate(message)
         try:
             asked = self._understand(message, caller, arrived=arrived)
