@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.app import Gateway
+from gateway.audit.checking.rows import rows_check
 from gateway.audit.checking.sources import FileSource
-from gateway.audit.checking.verify import VerifiedLog, rows_check, verify_log
+from gateway.audit.checking.verify import VerifiedLog, verify_log
 from gateway.audit.keeping.erase import reapply_erasures
 from gateway.audit.tile_files import CHECKPOINT
 from gateway.backup.aftermath import Aftermath, Lost, take_back
