@@ -63,6 +63,8 @@ class Settings:
     merge_delay: float = 10.0
     """The stated maximum between an event's commit and its appearance under a published checkpoint."""
     log_level: str = "INFO"
+    retention: tuple[str, ...] = ()
+    """`class=days`: how long details of a class of events are kept, where it is not as `audit.keeping.classes` says."""
 
     def __post_init__(self) -> None:
         """Refuse combinations that would be unsafe or could not work."""
@@ -206,5 +208,6 @@ def _read(env: Env) -> Settings:
         database_timeout=env.float("DATABASE_TIMEOUT", 5.0, validate=validate.Range(min=0.1)),
         sequencer_interval=env.float("SEQUENCER_INTERVAL", 0.2, validate=validate.Range(min=0.01)),
         merge_delay=env.float("MERGE_DELAY", 10.0, validate=validate.Range(min=1.0)),
+        retention=tuple(env.list("RETENTION", [])),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
     )

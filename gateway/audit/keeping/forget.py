@@ -17,7 +17,7 @@ from gateway.audit.keeping.classes import Retention
 from gateway.audit.models import EventRow, ForgottenRow
 from gateway.clock import rfc3339
 
-BATCH = 1000
+BATCH = 4000
 """Details forgotten in one transaction, at most."""
 
 # An event's id is made when it is written, by the clock of the node that writes; its time is when it happened. The two

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog, Event
 from gateway.audit.errors import DetailsErased, DetailsExpired, DetailsLost, EventNotFound
-from gateway.db import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +42,8 @@ class Reader:
             return Details(state="lost")
 
 
-def account_for(database: Database, audit_log: AuditLog, reading: Event, *, at: datetime) -> Reader:
-    """Record who is about to read what, durably, and return what opens it; raises what `AuditLog.append` raises."""
-    with database.write() as session:
-        audit_log.append(session, reading, at=at)
-    # Committed: from here the reading is accounted for.
+def account_for(audit_log: AuditLog, reading: Event, *, at: datetime) -> Reader:
+    """Record who is about to read what, durably, and return what opens it; raises what `AuditLog.record` raises."""
+    audit_log.record(reading, at=at)
+    # Durable: from here the reading is accounted for.
     return Reader(audit_log)

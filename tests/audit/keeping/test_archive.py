@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from gateway.audit.checking.rows import rows_check
 from gateway.audit.checking.sources import FileSource
-from gateway.audit.checking.verify import rows_check, verify_archive, verify_log
+from gateway.audit.checking.verify import verify_archive, verify_log
 from gateway.audit.errors import DetailsStillKept, LogNotVerified, LogUnreadable, NothingToArchive, NotYetPublished
 from gateway.audit.keeping.archive import Archive
 from gateway.audit.keeping.classes import periods_with
