@@ -119,6 +119,14 @@ class LogNotVerified(GatewayError):
     title = "The log does not verify"
 
 
+class HistoryContradicted(LogNotVerified):
+    """The log does not continue what was verified of it before; `note` is the signed checkpoint that contradicts it."""
+
+    code = "history_contradicted"
+    title = "The log contradicts its own past"
+    note: bytes | None = None
+
+
 class LogUnreadable(GatewayError):
     """A source of the log did not answer, or answered with something that cannot be the log's file."""
 
@@ -127,12 +135,28 @@ class LogUnreadable(GatewayError):
     title = "The log cannot be read"
 
 
+class NoSuchEntry(GatewayError):
+    """An index or a size that the published log has not reached."""
+
+    kind = Kind.NOT_FOUND
+    code = "no_such_entry"
+    title = "The published log has no such entry"
+
+
 class UnusableTrust(GatewayError):
     """A verifier key, public keys file or trust policy with which nothing can be checked."""
 
     kind = Kind.MALFORMED
     code = "unusable_trust"
     title = "These keys or this policy cannot be used"
+
+
+class ReceiptUnusable(GatewayError):
+    """A file that a monitor was given as a receipt, and that the gateway it watches has not signed as one."""
+
+    kind = Kind.INVALID
+    code = "receipt_unusable"
+    title = "This is not a receipt of the gateway"
 
 
 class StateUnusable(GatewayError):

@@ -3,6 +3,9 @@
 The file is JSON: `{format, exchange, leaf, leaf_index, inclusion_proof, checkpoint, receipt}`. `leaf` is the entry's
 bytes and `inclusion_proof` the hashes of RFC 9162 §2.1.3, all in standard base64; `checkpoint` is the signed note,
 `receipt` the compact JWS. Whoever checks it needs this file and the gateway's public keys, which they got beforehand.
+
+The same may come as a C2SP tlog-proof, which any tlog client reads: its `extra` is then JSON `{entry, receipt}`, the
+entry in standard base64. Nothing vouches for `extra` by itself; every step of the check is over what it holds.
 """
 
 import json
@@ -11,10 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
+from gateway.wire.canonical import canonical_json
 from gateway.wire.encoding import b64_decode, b64_encode, parse_json_object
 from gateway.wire.errors import InvalidNote, MalformedInput, ProofFailed, UnusableKey
+from gateway.wire.jws import unverified_claims
 from gateway.wire.keys import Jwk, algorithm_of, thumbprint
 from gateway.wire.leaves import parse_leaf
+from gateway.wire.log_proofs import LOG_PROOF_HEADER, parse_log_proof
 from gateway.wire.merkle import HASH_BYTES, leaf_hash, verify_inclusion
 from gateway.wire.notes import open_checkpoint, parse_verifier_key
 from gateway.wire.receipts import Receipt, verify_receipt
@@ -76,8 +82,15 @@ def build_proof(
     return (json.dumps(members, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
+def encode_evidence(entry: bytes, *, receipt: str | None = None) -> bytes:
+    """Return the `extra` of a tlog-proof of ours: what its reader must hold against the log."""
+    return canonical_json({"entry": b64_encode(entry), **({} if receipt is None else {"receipt": receipt})})
+
+
 def parse_proof(unverified: bytes) -> Proof:
-    """Read a proof file without checking what it proves; raises `MalformedInput`."""
+    """Read a proof file of either format without checking what it proves; raises `MalformedInput`."""
+    if unverified.startswith(LOG_PROOF_HEADER.encode()):
+        return _from_log_proof(unverified)
     members = parse_json_object(unverified)
     if members.get("format") != PROOF_FORMAT:
         raise MalformedInput(f"the format of a proof file is {PROOF_FORMAT}")
@@ -177,6 +190,26 @@ def parse_public_keys(data: bytes) -> PublicKeys:
     except (InvalidNote, UnusableKey) as error:
         raise MalformedInput(f"the public keys file holds a key that cannot be used: {error.public}") from error
     return PublicKeys(issuer=issuer, log_vkey=vkey, keys=tuple(keys))
+
+
+def _from_log_proof(unverified: bytes) -> Proof:
+    log_proof = parse_log_proof(unverified)
+    evidence = parse_json_object(log_proof.extra or b"{}")
+    entry, receipt = evidence.get("entry"), evidence.get("receipt")
+    if not isinstance(entry, str) or not isinstance(receipt, str):
+        raise MalformedInput("the tlog-proof carries no entry and receipt of an exchange")
+    try:
+        exchange = unverified_claims(receipt).get("exchange")
+    except GatewayError as error:
+        raise MalformedInput(error.public) from error
+    return Proof(
+        exchange=exchange if isinstance(exchange, str) else "",
+        leaf=b64_decode(entry),
+        leaf_index=log_proof.index,
+        inclusion_proof=log_proof.hashes,
+        checkpoint=log_proof.checkpoint,
+        receipt=receipt,
+    )
 
 
 @contextmanager

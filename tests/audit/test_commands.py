@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.append import Entry
 from gateway.audit.checking.prove import prove, prove_when_published
+from gateway.audit.checking.trust import trust_in
 from gateway.audit.commands import AuditContext, audit_group
 from gateway.audit.errors import EventNotFound, NotYetPublished
 from gateway.audit.event_document import FIELDS, events_document
@@ -59,6 +60,7 @@ class Exchanges:
             clock=log.clock,
             receipt_of=self.receipt_of,
             audit_log=log.audit,
+            find_subject=lambda _session, kind, value: {"citizen": "person-1"}.get(kind) if value else None,
             merge_delay=self.merge_delay,
         )
         return CliRunner().invoke(audit_group(lambda: context), arguments)
@@ -218,7 +220,7 @@ def test_waiting_ends(exchanges: Exchanges) -> None:
         prove_when_published(
             log.database,
             log_dir=log.files,
-            verifier_key=verifier_key_of(log.signer, ORIGIN),
+            trust=trust_in([log.vkey]),
             reference=EXCHANGE,
             receipt=exchanges.receipts[EXCHANGE],
             wait_seconds=0.3,

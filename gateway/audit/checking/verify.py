@@ -17,10 +17,10 @@ from gateway.audit.checking.rows import rows_check
 from gateway.audit.checking.sources import LogSource, find_archived_range
 from gateway.audit.checking.tree import CheckEntries, Progress, TreeCheck
 from gateway.audit.checking.trust import Trust, read_checkpoint, trust_in
-from gateway.audit.errors import LogNotVerified, LogUnreadable
+from gateway.audit.errors import HistoryContradicted, LogNotVerified, LogUnreadable
 from gateway.wire.notes import Checkpoint
 
-__all__ = ["VerifiedLog", "check_tree", "rows_check", "verify_archive", "verify_log"]
+__all__ = ["VerifiedLog", "check_tree", "rows_check", "stop_at_first", "verify_archive", "verify_log"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +57,18 @@ def verify_log(
     trusted = trust or trust_in([vkey] if isinstance(vkey, str) else vkey)
     checkpoint, note = read_checkpoint(source, trusted)
     first = min(remembered.size, checkpoint.size) if remembered is not None else 0
-    check_tree(
-        source,
-        checkpoint,
-        report=stop_at_first,
-        remembered=remembered,
-        check_entries=check_entries,
-        progress=progress,
-    )
+    try:
+        check_tree(
+            source,
+            checkpoint,
+            report=stop_at_first,
+            remembered=remembered,
+            check_entries=check_entries,
+            progress=progress,
+        )
+    except HistoryContradicted as error:
+        error.note = note
+        raise
     return _verified(checkpoint, note, first=first, end=checkpoint.size)
 
 
@@ -121,9 +125,14 @@ def check_tree(
 
 
 def stop_at_first(fault: Fault) -> None:
-    """Raise the fault as an error: `LogUnreadable` for a file that is missing or does not come."""
+    """Raise the fault: `LogUnreadable` for a file that is missing or does not come, else `LogNotVerified`.
+
+    Of the latter, `HistoryContradicted` where the log does not continue what is remembered.
+    """
     if fault.kind in {FaultKind.MISSING, FaultKind.UNREADABLE}:
         raise LogUnreadable(fault.text, detail=fault.detail)
+    if fault.kind is FaultKind.HISTORY:
+        raise HistoryContradicted(fault.text, detail=fault.detail)
     raise LogNotVerified(fault.text, detail=fault.detail)
 
 
