@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from tests.backup.house import House
-from tests.kit.postgres import Cluster
+from tests.kit.empty_databases import empty_database_beside
 
 
 @pytest.fixture
@@ -23,20 +21,8 @@ def house(database_url: str, tmp_path: Path) -> Iterator[House]:
 @pytest.fixture
 def empty_database(database_url: str, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Each call gives the URL of another database that has no tables, of the same kind as the test's own."""
-    url = make_url(database_url)
-    numbers = count()
     with ExitStack() as made:
-
-        def new() -> str:
-            number = next(numbers)
-            if url.get_backend_name() == "sqlite":
-                return f"sqlite:///{tmp_path / f'elsewhere-{number}' / 'gateway.sqlite3'}"
-            cluster, name = Cluster(socket_folder=str(url.query["host"])), f"{url.database}_empty_{number}"
-            cluster.create(name)
-            made.callback(cluster.drop, name)
-            return cluster.url(name)
-
-        yield new
+        yield lambda: made.enter_context(empty_database_beside(database_url, tmp_path))
 
 
 @pytest.fixture
