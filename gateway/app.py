@@ -1,8 +1,9 @@
 """The composition root: everything is put together here, once, and every door stands in one table beside its guard."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from flask import Blueprint, Flask
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from gateway.audit import views as log_views
 from gateway.audit.append import AuditLog
 from gateway.audit.commands import AuditContext
+from gateway.audit.keeping.classes import Retention, periods_with
 from gateway.audit.log_keys import LogKeys
 from gateway.audit.merge_delay import MergeDelay
 from gateway.audit.sequencer import Sequencer
@@ -20,6 +22,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.db import Database
 from gateway.errors import Unavailable
 from gateway.identity import views as identity_views
+from gateway.identity.accounts import AccountKind, find_account_by_email
 from gateway.identity.keys import load_identity_keys
 from gateway.identity.people import People, assemble_people
 from gateway.migrate import is_current
@@ -33,6 +36,7 @@ from gateway.settings import Settings
 from gateway.sharing import views as sharing_views
 from gateway.sharing.exchange import views as exchange_views
 from gateway.sharing.exchange.exchange import Broker
+from gateway.sharing.exchange.listing import find_exchange
 from gateway.sharing.exchange.outcomes import Registrar, receipt_of
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.subjects import Translator
@@ -70,6 +74,7 @@ class Gateway:
     provider: OpenIDProvider
     registrar: Registrar
     broker: Broker
+    retention: Mapping[Retention, timedelta | None]
     session_secret: bytes = field(repr=False)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process was told that it will have to stop soon."""
@@ -103,8 +108,16 @@ class Gateway:
             clock=self.clock,
             receipt_of=_receipt_of,
             audit_log=self.audit,
+            find_subject=self._find_subject,
             merge_delay=self.settings.merge_delay,
         )
+
+    def _find_subject(self, session: Session, kind: str, value: str) -> str | None:
+        """Return the opaque reference of a person by an account's address or by an exchange, or None."""
+        if kind == "exchange":
+            return _subject_of_exchange(session, value)
+        account = find_account_by_email(session, AccountKind(kind), value)
+        return self.people.references.reference_of_account(account.account_id) if account is not None else None
 
 
 def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
@@ -162,6 +175,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         provider=provider,
         registrar=registrar,
         broker=broker,
+        retention=periods_with(settings.retention),
         session_secret=load_or_make_secret(settings.keys_dir / "forms.key"),
     )
 
@@ -260,6 +274,14 @@ def _check_database(gateway: Gateway) -> None:
 def _check_migrated(gateway: Gateway) -> None:
     if not is_current(gateway.database):
         raise Unavailable("The database is not at the newest migration.")
+
+
+def _subject_of_exchange(session: Session, exchange: str) -> str | None:
+    try:
+        found = find_exchange(session, UUID(exchange))
+    except ValueError:
+        return None
+    return found.subject if found is not None else None
 
 
 def _receipt_of(session: Session, exchange: str) -> str | None:

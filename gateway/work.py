@@ -14,6 +14,8 @@ from types import FrameType
 import structlog
 
 from gateway.app import Gateway
+from gateway.audit.keeping.erase import reapply_erasures
+from gateway.audit.keeping.forget import forget_expired
 from gateway.errors import GatewayError
 from gateway.identity.sessions import purge_sessions
 from gateway.identity.throttling import purge_attempts
@@ -43,6 +45,16 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
     database, clock = gateway.database, gateway.clock
     sequencer = gateway.sequencer()
 
+    def forgotten() -> int:
+        with database.write() as session:
+            return forget_expired(session, gateway.audit, periods=gateway.retention, now=clock.now())
+
+    def erased() -> int:
+        returned = reapply_erasures(database, gateway.audit)
+        if returned:
+            log.warning("keys of erased people had come back and are destroyed again", count=returned)
+        return 0
+
     def abandoned() -> int:
         with database.write() as session:
             return close_abandoned(session, gateway.registrar, now=clock.now())
@@ -63,6 +75,8 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
         Task(name="count noise", every=10.0, run=noise),
         Task(name="purge", every=15.0, run=purge),
+        Task(name="finish erasures", every=600.0, run=erased),
+        Task(name="forget details", every=3600.0, run=forgotten),
     )
 
 
