@@ -56,10 +56,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--only-with-database`, keep what asks for a database, directly or through another fixture."""
-    if not config.getoption("--only-with-database"):
-        return
-    kept = [item for item in items if "_databases" in getattr(item, "fixturenames", ())]
+    """Leave out what needs PostgreSQL where that is not the database.
+
+    With `--only-with-database`, keep what asks for a database, directly or through another fixture.
+    """
+    kept = items[:]
+    if config.getoption("--database") != "postgresql":
+        kept = [item for item in kept if item.get_closest_marker("postgresql") is None]
+    if config.getoption("--only-with-database"):
+        kept = [item for item in kept if "_databases" in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 

@@ -1,5 +1,6 @@
 """A PostgreSQL server for one test run: its own cluster in a temporary folder, reached by a socket only we can open."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -10,11 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from tests.kit.processes import tied_to_this_process
+from tests.kit.processes import descendants_of, tied_to_this_process
 
 OWNER = "gateway"
 START_SECONDS = 30
@@ -52,39 +54,52 @@ class Server:
 
     def __init__(self, *, durable: bool) -> None:
         """Make a cluster and start it; `durable` keeps fsync on, as a deployment would."""
-        programs = find_programs()
+        self._prepare(durable=durable)
+        _run_as_postgres([
+            str(find_programs() / "initdb"),
+            *("--pgdata", str(self._data), "--username", OWNER, "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
+        ], folder=self._folder)  # fmt: skip
+        self.start()
+
+    @classmethod
+    def standby_of(cls, primary: "Server") -> "Server":
+        """Copy a running server and follow it by streaming replication; read-only until `promote()`."""
+        standby = cls.__new__(cls)
+        standby._prepare(durable=primary._durable)
+        _run_as_postgres([
+            str(find_programs() / "pg_basebackup"),
+            *("--host", primary.cluster.socket_folder, "--username", OWNER, "--pgdata", str(standby._data)),
+            *("--write-recovery-conf", "--checkpoint", "fast", "--no-sync"),
+        ], folder=standby._folder)  # fmt: skip
+        standby.start()
+        return standby
+
+    def _prepare(self, *, durable: bool) -> None:
+        self._durable = durable
         self._folder = Path(tempfile.mkdtemp(prefix="gateway-postgresql-"))
-        data = self._folder / "data"
-        _give_to_postgres(self._folder)
-        made = subprocess.run(
-            _as_postgres([
-                str(programs / "initdb"),
-                *("--pgdata", str(data), "--username", OWNER, "--auth", "trust"),
-                *("--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
-            ]),
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
-        if made.returncode != 0:
-            raise NoPostgres(f"initdb failed:\n{made.stdout}{made.stderr}")
+        self._data = self._folder / "data"
         self._log = self._folder / "server.log"
+        _give_to_postgres(self._folder)
+        self.cluster = Cluster(socket_folder=str(self._folder))
+
+    def start(self) -> None:
+        """Start the server on its data, whatever state they were left in, and wait until it answers."""
         options = {
             "listen_addresses": "",  # No network: only the socket in a folder that is ours alone.
             "unix_socket_directories": str(self._folder),
             "max_connections": "200",
-            "fsync": "on" if durable else "off",
-            "synchronous_commit": "on" if durable else "off",
-            "full_page_writes": "on" if durable else "off",
+            "fsync": "on" if self._durable else "off",
+            "synchronous_commit": "on" if self._durable else "off",
+            "full_page_writes": "on" if self._durable else "off",
         }
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 _as_postgres(
                     tied_to_this_process(
                         [
-                            str(programs / "postgres"),
-                            *("-D", str(data)),
+                            str(find_programs() / "postgres"),
+                            *("-D", str(self._data)),
                             *(f"--{name}={value}" for name, value in options.items()),
                         ],
                         signal_name="INT",  # PostgreSQL's fast shutdown.
@@ -95,18 +110,54 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.cluster = Cluster(socket_folder=str(self._folder))
         self._wait()
 
     def stop(self) -> None:
         """Fast shutdown, then the folder goes."""
+        self._signal(signal.SIGCONT)
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes at once, as when the machine is lost."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Let nothing of it run any more: connections stay, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._signal(signal.SIGCONT)
+
+    def promote(self) -> None:
+        """Make a standby the primary, which then waits for no replica until it is given one."""
+        self.execute("SELECT pg_promote(true, 30)")
+        self.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        self.execute("SELECT pg_reload_conf()")
+
+    def replicate_synchronously(self) -> None:
+        """Acknowledge nothing from now on that a standby has not on its disk too."""
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.execute("SELECT pg_reload_conf()")
+
+    def execute(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+        """Run one statement as the cluster's owner; its rows, if it has any."""
+        folder = self.cluster.socket_folder
+        with psycopg.connect(host=folder, user=OWNER, dbname="postgres", autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def _signal(self, number: int) -> None:
+        # The first process before those below it: it would start them again, or end them in good order.
+        for pid in (self._process.pid, *(child.pid for child in descendants_of(self._process.pid))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -131,6 +182,12 @@ def find_programs() -> Path:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise NoPostgres("PostgreSQL's programs were not found. Run scripts/system-packages.sh, or install: postgresql")
+
+
+def _run_as_postgres(command: Sequence[str], *, folder: Path) -> None:
+    ran = subprocess.run(_as_postgres(command), cwd=folder, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise NoPostgres(f"{Path(command[0]).name} failed:\n{ran.stdout}{ran.stderr}")
 
 
 def _as_postgres(args: Sequence[str]) -> list[str]:

@@ -71,13 +71,13 @@ class Running:
 
     def descendants(self) -> list[Child]:
         """Every process below this one that is alive now, nearest first (Linux only)."""
-        found: list[Child] = []
-        waiting = [self.pid]
-        while waiting:
-            for pid in _children_of(waiting.pop(0)):
-                waiting.append(pid)
-                found.append(Child(pid=pid, command=_command_of(pid)))
-        return found
+        return descendants_of(self.pid)
+
+    def kill_all(self) -> None:
+        """SIGKILL to it and everything below it, as when the machine is lost."""
+        for pid in (*(child.pid for child in self.descendants()), self.pid):
+            kill(pid)
+        self.process.wait()
 
     def stop(self, *, within_seconds: float = 15) -> int:
         """Ask it to end (SIGTERM), insist (SIGKILL) after `within_seconds`; the exit status."""
@@ -150,6 +150,17 @@ def processes(logs: Path) -> Iterator[Processes]:
         yield group
     finally:
         group.stop_all()
+
+
+def descendants_of(pid: int) -> list[Child]:
+    """Every process below this one that is alive now, nearest first (Linux only)."""
+    found: list[Child] = []
+    waiting = [pid]
+    while waiting:
+        for child in _children_of(waiting.pop(0)):
+            waiting.append(child)
+            found.append(Child(pid=child, command=_command_of(child)))
+    return found
 
 
 def kill(pid: int) -> None:

@@ -419,7 +419,17 @@ def token_claims(token: str) -> dict[str, Any]:
 
 
 @contextmanager
-def running_world(
+def running_world(state_dir: Path, database_url: str, processes: Processes, **changes: Any) -> Iterator[World]:
+    """Start a world; keywords as of `prepared_world`."""
+    with (
+        prepared_world(state_dir, database_url, processes, **changes) as world,
+        running(world.layout, world.settings) as world.processes,
+    ):
+        yield world
+
+
+@contextmanager
+def prepared_world(
     state_dir: Path,
     database_url: str,
     processes: Processes,
@@ -428,9 +438,10 @@ def running_world(
     more_providers: Sequence[str] = (),
     **changes: Any,
 ) -> Iterator[World]:
-    """Start a world; `changes` replace settings of the gateway, `layout_changes` fields of the layout.
+    """Make a world whose hostile department runs, and whose gateway is not started yet.
 
-    `more_providers` are further `host:port` on loopback that the gateway may call.
+    `changes` replace settings of the gateway, `layout_changes` fields of the layout; `more_providers` are further
+    `host:port` on loopback that the gateway may call.
     """
     hostile_port = free_port()
     layout = Layout(
@@ -473,5 +484,4 @@ def running_world(
             ca_file=layout.ca_file,
             cwd=PROJECT,
         )
-        world.processes = stack.enter_context(running(layout, settings))
         yield world
