@@ -39,6 +39,8 @@ FIELDS: Mapping[str, str] = {
     "handle": "the one-time name under which the provider's answer speaks of the person",
     "key_id": "which key was used, or destroyed",
     "key_ids": "ids of the keys registered",
+    "key_number": "number of the key's file",
+    "key_use": "what the key signs",
     "kind": "what sort of member it is",
     "kinds": "what the system may do",
     "legal_gateway": "the power under which the record was asked for",
@@ -64,12 +66,14 @@ FIELDS: Mapping[str, str] = {
     "session": "id of the signed-in session",
     "size": "how many entries the log had",
     "source": "network address it came from; of noise, a keyed hash of it",
+    "state": "absent or lying",
     "status": "the agreement's state afterwards",
     "subject": "the person, by the gateway's own opaque reference",
     "subject_kind": "how the person was named",
     "subject_tag": "the keyed hash that named the person's key",
     "token": "id of the token",
     "version": "version of the agreement",
+    "witness": "name of the witness",
 }
 """Every detail any event may carry; one name means one thing wherever it stands."""
 

@@ -18,7 +18,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -31,11 +31,12 @@ from gateway.audit.log_keys import LogKeys
 from gateway.audit.models import EventRow, LogHeadRow
 from gateway.audit.tile_files import CHECKPOINT, TileFiles
 from gateway.audit.tree_writer import TreeWriter
+from gateway.audit.witnesses import Witnesses
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import GatewayError, Unavailable
-from gateway.wire.notes import Checkpoint, VerifierKey, open_note, parse_checkpoint
-from gateway.wire.tiles import TILE_WIDTH, entries_path, tile_path, tiles_between
+from gateway.wire.notes import Checkpoint, VerifierKey, add_signatures, open_note, parse_checkpoint, split_note
+from gateway.wire.tiles import TILE_WIDTH, entries_path, prove_consistency, tile_path, tiles_between
 
 BATCH = 4096
 """How many events one transaction numbers at most: a multiple of a tile's width."""
@@ -72,12 +73,22 @@ class Head:
 class Sequencer:
     """Numbers, writes, signs and publishes. Several may run: one works, the others find it busy and do nothing."""
 
-    def __init__(self, database: Database, *, log_dir: Path, keys: LogKeys, clock: Clock, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        log_dir: Path,
+        keys: LogKeys,
+        clock: Clock,
+        witnesses: Witnesses | None = None,
+        batch: int = BATCH,
+    ) -> None:
         self._database = database
         self._files = TileFiles(directory=log_dir)
         self._writer = TreeWriter(database=database, files=self._files, batch=batch)
         self._keys = keys
         self._clock = clock
+        self._witnesses = witnesses
         self._batch = batch
         self._completed: deque[tuple[datetime, tuple[str, ...]]] = deque()
 
@@ -85,7 +96,8 @@ class Sequencer:
         """Number at most one batch, publish whatever is numbered; returns how many entries were newly published.
 
         Call again while it returns more than 0. Raises `LogForked`, having signed nothing, when the database and the
-        published log disagree.
+        published log disagree, or a witness has seen what the database does not hold; `QuorumMissed` when too few
+        witnesses have cosigned.
         """
         self._files.directory.mkdir(parents=True, exist_ok=True)
         with self._alone() as alone:
@@ -100,16 +112,16 @@ class Sequencer:
                 self._number()
                 head = self._head()
             if on_disk is not None and head.published == on_disk and head.size == on_disk.checkpoint.size:
-                self._complete_signatures(head, on_disk)
+                self._complete(head, on_disk)
                 return 0
 
             # 2. Write tiles and bundles; the root follows from them.
             root = self._write_tiles(head, on_disk)
 
-            # 3. Sign, unless exactly this is published already and only its record is missing.
+            # 3. Sign and have it cosigned, unless exactly this is published already and only its record is missing.
             checkpoint = Checkpoint(origin=self._keys.origin, size=head.size, root=root)
             if on_disk is None or on_disk.checkpoint != checkpoint:
-                signed = self._sign(checkpoint)
+                signed = self._cosigned(self._sign(checkpoint), on_disk)
                 # 4. Publish.
                 self._publish(signed, over=on_disk)
             else:
@@ -185,16 +197,33 @@ class Sequencer:
         start = min(head.published_size, on_disk.checkpoint.size if on_disk is not None else 0)
         return self._writer.write(head.size, start=start, known=known)
 
-    def _complete_signatures(self, head: Head, on_disk: Published) -> None:
-        """Publish the same checkpoint again when a key of ours that signs now has not signed it."""
-        if set(self._keys.signing) <= set(on_disk.signed_by):
-            return
-        signed = self._sign(on_disk.checkpoint)
-        self._publish(signed, over=on_disk)
-        self._record(head, signed)
+    def _complete(self, head: Head, on_disk: Published) -> None:
+        """Publish the same checkpoint again when a signature has come that it lacks, or when it lacks a needed one."""
+        complete = on_disk
+        if not set(self._keys.signing) <= set(on_disk.signed_by):
+            own = split_note(self._sign(on_disk.checkpoint).note)[1]
+            complete = replace(complete, note=add_signatures(complete.note, [line.encode() for line in own]))
+        if self._witnesses is not None:
+            complete = replace(complete, note=add_signatures(complete.note, self._witnesses.late(on_disk.checkpoint)))
+            if not self._witnesses.satisfied_by(complete.note):
+                complete = self._cosigned(complete, on_disk)
+        if complete.note != on_disk.note:
+            self._publish(complete, over=on_disk)
+            self._record(head, complete)
 
     def _sign(self, checkpoint: Checkpoint) -> Published:
         return Published(checkpoint=checkpoint, note=self._keys.sign(checkpoint), signed_by=self._keys.signing)
+
+    def _cosigned(self, signed: Published, on_disk: Published | None) -> Published:
+        if self._witnesses is None:
+            return signed
+        note = self._witnesses.cosign(
+            signed.note,
+            signed.checkpoint,
+            published_size=on_disk.checkpoint.size if on_disk is not None else 0,
+            prove=lambda old, new: prove_consistency(old, new, self._files.read_tile),
+        )
+        return replace(signed, note=note)
 
     def _publish(self, signed: Published, *, over: Published | None) -> None:
         # A lock can be lost with its connection: what another node published since must not be taken back.

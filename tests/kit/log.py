@@ -16,6 +16,7 @@ from gateway.audit.checking.verify import verify_log
 from gateway.audit.log_keys import LogKeys
 from gateway.audit.sequencer import Sequencer
 from gateway.audit.subject_keys import SubjectKeys
+from gateway.audit.witnesses import Witnesses
 from gateway.db import Database
 from gateway.wire.leaves import Leaf, parse_leaf
 from gateway.wire.merkle import leaf_hash
@@ -89,13 +90,16 @@ class TestLog:
         """The way in."""
         return AuditLog(database=self.database, subject_keys=self.subject_keys)
 
-    def sequencer(self, *, batch: int = 4096, database: Database | None = None) -> Sequencer:
+    def sequencer(
+        self, *, batch: int = 4096, database: Database | None = None, witnesses: Witnesses | None = None
+    ) -> Sequencer:
         """A sequencer of this log, as after a restart."""
         return Sequencer(
             database or self.database,
             log_dir=self.files,
             keys=LogKeys(origin=ORIGIN, signers=(self.signer,)),
             clock=self.clock,
+            witnesses=witnesses,
             batch=batch,
         )
 
