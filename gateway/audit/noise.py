@@ -5,12 +5,12 @@ A flood therefore costs the log a bounded number of entries, from however many a
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,26 @@ class NoiseCount:
     code: str
     source: str
     count: int
+
+
+_TABLE = cast("Table", NoiseRow.__table__)
+
+
+def _counting(insert: Callable[[Table], Any]) -> Insert:
+    """The row may have been made by someone else meanwhile: counting is one statement."""
+    counted = insert(_TABLE)
+    more: Insert = counted.on_conflict_do_update(
+        index_elements=[_TABLE.c.minute, _TABLE.c.code, _TABLE.c.source_tag],
+        set_={"count": _TABLE.c["count"] + counted.excluded["count"]},
+    )
+    return more
+
+
+# Made once: a flood should not make them each time.
+_COUNTING = {"sqlite": _counting(sqlite.insert), "postgresql": _counting(postgresql.insert)}
+_SOURCES = select(_TABLE.c.source_tag).where(
+    _TABLE.c.minute == bindparam("of_minute"), _TABLE.c.code == bindparam("of_code")
+)
 
 
 class Noise(NamedTuple):
@@ -69,23 +89,15 @@ def count_all(connection: Connection, noises: Iterable[Noise]) -> None:
     for noise, times in Counter(noises).items():
         sources = known.get(noise[:2])
         if sources is None:
-            of_minute = select(NoiseRow.source_tag).where(NoiseRow.minute == noise.minute, NoiseRow.code == noise.code)
-            sources = known[noise[:2]] = set(connection.scalars(of_minute))
+            of_minute = {"of_minute": noise.minute, "of_code": noise.code}
+            sources = known[noise[:2]] = set(connection.scalars(_SOURCES, of_minute))
         told_apart = noise.source_tag in sources or len(sources) < MAX_SOURCES
         source_tag = noise.source_tag if told_apart else EVERYONE_ELSE
         sources.add(source_tag)
         totals[noise._replace(source_tag=source_tag)] += times
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     # In one order everywhere, so that two processes which count the same sources do not wait for each other in a ring.
-    for noise, times in sorted(totals.items()):
-        counted = insert(NoiseRow).values(count=times, **noise._asdict())
-        # The row may have been made by someone else meanwhile: counting is one statement.
-        connection.execute(
-            counted.on_conflict_do_update(
-                index_elements=[NoiseRow.minute, NoiseRow.code, NoiseRow.source_tag],
-                set_={"count": NoiseRow.count + counted.excluded["count"]},
-            )
-        )
+    rows = [{**noise._asdict(), "count": times} for noise, times in sorted(totals.items())]
+    connection.execute(_COUNTING[connection.dialect.name], rows)
 
 
 def take_finished(session: Session, *, now: datetime, limit: int) -> tuple[NoiseCount, ...]:
