@@ -1,12 +1,14 @@
 """Exchanges in words for auditors: codes become the names that people know, pseudonyms are cut to a readable length."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from gateway.audit.recorded import MAX_EVENTS, find_events
+from gateway.audit.keeping.reading import Reader
+from gateway.audit.recorded import MAX_EVENTS, RecordedEvent, find_events
 from gateway.directory.members import list_clients, list_members
 from gateway.identity.accounts import Account, find_account_even_suspended
 from gateway.policy.registers import Registers
@@ -60,7 +62,7 @@ def listed_in_words(session: Session, item: ListedExchange, names: Names) -> dic
 
 def whole_in_words(session: Session, item: ListedExchange, names: Names) -> dict[str, Any]:
     """Return one exchange with its place in the log, as `auditor_exchange.html` describes it."""
-    officer = _officer(session, item)
+    officer, event = _officer(session, item), _outcome(session, item)
     return (
         asdict(item)
         | listed_in_words(session, item, names)
@@ -69,17 +71,32 @@ def whole_in_words(session: Session, item: ListedExchange, names: Names) -> dict
             "officer_roles": officer.roles if officer else (),
             "provider": _name(names.members, item.provider) if item.provider else None,
             "legal_gateway": _name(names.legal_gateways, item.legal_gateway) if item.legal_gateway else None,
-            "leaf_index": _leaf_index(session, item),
+            "leaf_index": event.leaf_index if event is not None else None,
+            "archived": item.log_entry is not None and event is None,
         }
     )
 
 
-def _leaf_index(session: Session, item: ListedExchange) -> int | None:
+def details_in_words(session: Session, item: ListedExchange, reader: Reader) -> dict[str, Any]:
+    """Return what the log's details of the outcome say, as `auditor_exchange.html` describes it."""
+    event = _outcome(session, item)
+    if event is None:
+        return {"state": "archived" if item.log_entry is not None else "none", "said": []}
+    details = reader.read(session, event.event_id)
+    return {"state": details.state, "said": [(name, _text(value)) for name, value in sorted(details.values.items())]}
+
+
+def _outcome(session: Session, item: ListedExchange) -> RecordedEvent | None:
     # A retry has entries with the same reference: the one about the outcome is the one that the receipt names.
     if item.log_entry is None:
         return None
     events = find_events(session, reference=str(item.id), limit=MAX_EVENTS)
-    return next((event.leaf_index for event in events if b64_encode(event.leaf_hash) == item.log_entry), None)
+    return next((event for event in events if b64_encode(event.leaf_hash) == item.log_entry), None)
+
+
+def _text(value: object) -> str | None:
+    # Text is as the log wrote it, which is never misleading; anything else is shown as JSON, in ASCII.
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _officer(session: Session, item: ListedExchange) -> Account | None:

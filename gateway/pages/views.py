@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.audit.append import AuditLog, Event
 from gateway.audit.checking.prove import prove
 from gateway.audit.errors import NotYetPublished
+from gateway.audit.keeping.reading import Reader, account_for
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import OVERSIGHT_BODY, find_member
@@ -23,7 +24,7 @@ from gateway.identity.people import People
 from gateway.identity.sessions import SignedIn
 from gateway.identity.views import sign_in_address, signed_in_context
 from gateway.pages.errors import FilterUnknown, PageUnknown
-from gateway.pages.exchanges import listed_in_words, load_names, whole_in_words
+from gateway.pages.exchanges import details_in_words, listed_in_words, load_names, whole_in_words
 from gateway.policy.registers import Registers
 from gateway.sharing.exchange.errors import ExchangeNotFound
 from gateway.sharing.exchange.listing import (
@@ -158,10 +159,13 @@ def _exchange(tools: PageTools, exchange: UUID) -> str:
         names = load_names(session, tools.registers)
         shown = whole_in_words(session, item, names)
         back = Filter(outcome=_chosen("outcome", OUTCOMES), consumer=_chosen("consumer", names.members))
-    _record_look(tools, "oversight.exchanges.viewed", {"exchange": str(exchange), "count": 1})
+    reader = _record_look(tools, "oversight.exchanges.viewed", {"exchange": str(exchange), "count": 1})
+    with tools.database.read() as session:
+        details = details_in_words(session, item, reader)
     return render_template(
         "pages/auditor_exchange.html",
         exchange=shown,
+        details=details,
         back_href=_list_href(back, _whole_number("page")),
         proof_href=f"{EXCHANGES}/{exchange}/proof.json" if shown["leaf_index"] is not None else None,
         receipt_href=f"{EXCHANGES}/{exchange}/receipt.jwt" if item.receipt else None,
@@ -206,7 +210,7 @@ def _download(content: bytes, name: str, content_type: str) -> Response:
     return response
 
 
-def _record_look(tools: PageTools, name: str, details: Mapping[str, Any]) -> None:
+def _record_look(tools: PageTools, name: str, details: Mapping[str, Any]) -> Reader:
     """Account for what an auditor is about to see: reading the log's details is itself an event."""
     signed_in: SignedIn = g.signed_in
     account = signed_in.account
@@ -223,7 +227,7 @@ def _record_look(tools: PageTools, name: str, details: Mapping[str, Any]) -> Non
         details={**looker, **details},
         subject=tools.people.references.reference_of_account(account.account_id),
     )
-    tools.audit.record(event, at=tools.clock.now())
+    return account_for(tools.audit, event, at=tools.clock.now())
 
 
 def _frame() -> dict[str, Any]:

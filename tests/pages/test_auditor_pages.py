@@ -8,11 +8,16 @@ from uuid import uuid4
 import pyotp
 import pytest
 import requests
+from sqlalchemy import select, update
 
+from gateway.app import create_app
+from gateway.audit.append import AuditLog
+from gateway.audit.models import EventRow
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
 from gateway.demo.layout import BLACKBURN, DWP, OVERSIGHT
 from gateway.demo.world import DemoAccount
+from gateway.errors import Unavailable
 from gateway.identity.accounts import AccountKind, NewAccount, find_account_by_email, record_account, suspend_account
 from gateway.identity.passwords import generate_password
 from gateway.sdk.verify import verify
@@ -325,3 +330,44 @@ def test_every_page_and_every_error_carries_the_strict_policy(
             assert inline not in answer.text, path
         assert answer.text.count("<script") == answer.text.count(f'nonce="{nonce}"'), path
     assert len(nonces) == 10  # a nonce is used once
+
+
+# --- The log's details
+
+
+def test_the_details_are_shown_only_after_the_look_is_recorded(
+    world: World, auditor: requests.Session, exchange: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = looks(world)
+    page = auditor.get(f"{world.issuer}{EXCHANGES}/{exchange}", timeout=10).text
+    assert "What the log’s details say" in page
+    assert "fields_disclosed" in page
+    assert looks(world) == before + 1
+
+    # Where the look cannot be recorded, nothing is seen: in this process, so that the log can be made to fail.
+    def fails(*_arguments: object, **_named: object) -> None:
+        raise Unavailable
+
+    client = create_app(world.gateway).test_client()
+    for cookie in auditor.cookies:
+        client.set_cookie(cookie.name, str(cookie.value), domain="localhost")
+    address = f"{world.issuer}{EXCHANGES}/{exchange}"
+    assert b"fields_disclosed" in client.get(address, headers=HTML).data
+    monkeypatch.setattr(AuditLog, "record", fails)
+    answer = client.get(address, headers=HTML)
+    assert answer.status_code == 503
+    assert b"fields_disclosed" not in answer.data
+
+
+def test_erased_and_forgotten_details_are_said_to_be_so(world: World, auditor: requests.Session) -> None:
+    erased, forgotten = disclosed(world), disclosed(world)
+    with world.gateway.database.write() as session:
+        session.execute(update(EventRow).where(EventRow.reference == forgotten).values(details=b""))
+    with world.gateway.database.read() as session:
+        row = session.scalars(select(EventRow).where(EventRow.reference == erased)).one()
+    assert world.gateway.audit.subject_keys.destroy_key(row.subject_tag, row.key_id)
+    for exchange, words in ((erased, "They were erased"), (forgotten, "then forgotten")):
+        page = auditor.get(f"{world.issuer}{EXCHANGES}/{exchange}", timeout=10).text
+        assert words in page
+        assert "fields_disclosed" not in page
+    world.assert_log_verifies()
