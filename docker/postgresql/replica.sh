@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The replica's command: a first copy of the primary if there is none yet, then PostgreSQL following it.
-# To fail over: `pg_ctl promote` here, once the old primary is known to be dead (docs/operations.md, "Failing over").
+# To fail over, once the old primary is known to be dead: promote this server, and let it wait for no replica until it has
+# one of its own (docs/operations.md, "Failing over").
 set -euo pipefail
-export PGPASSFILE=/tmp/pgpass
-(umask 077; printf '*:*:*:replica:%s\n' "$(cat "$REPLICATION_PASSWORD_FILE")" >"$PGPASSFILE")
+PGPASSFILE=$(mktemp)
+export PGPASSFILE
+printf '*:*:*:replica:%s\n' "$(cat "$REPLICATION_PASSWORD_FILE")" >"$PGPASSFILE"
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     until pg_basebackup --host "$PRIMARY_HOST" --port "${PRIMARY_PORT:-5432}" --username replica --pgdata "$PGDATA" \
             --slot replica --write-recovery-conf --checkpoint fast --no-password; do

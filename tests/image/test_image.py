@@ -34,8 +34,8 @@ def container(built: Stage, tmp_path: Path) -> Container:
     volume = tmp_path / "volume"
     volume.mkdir(mode=0o700)
     os.chown(volume, UID, UID)
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)  # pytest's own folders; what is in the volume stays its owner's alone
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o011)  # pytest's own folders, to be passed through
     settings = {"GATEWAY_ISSUER": "https://gateway.example", "GATEWAY_LISTEN": f"127.0.0.1:{free_port()}"}
     return Container(stage=built, volume=volume, settings=settings)
 
