@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import requests
 from sqlalchemy import func, select
 
 from gateway.sdk.consumer import Answer, Consumer, NotAnswered
@@ -129,6 +130,11 @@ def wait_until_none_is_open(world: World, asking: Asking, *, within_seconds: flo
     wait_until(lambda: open_exchanges(world, asking) == 0, within_seconds=within_seconds)
 
 
+def wait_until_ready(world: World, *, within_seconds: float = 60) -> None:
+    """Give the gateway, and what it needs, the time to come back by itself."""
+    wait_until(lambda: _is_ready(world), within_seconds=within_seconds)
+
+
 def assert_accounted_for(
     world: World, asking: Asking, told: Collection[Receipt], *, leaves: Sequence[Leaf] | None = None
 ) -> Sequence[ExchangeRow]:
@@ -175,6 +181,13 @@ def busiest(workers: Collection[int]) -> int:
         return sum(entry.readlink().name.startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir())
 
     return max(workers, key=connections)
+
+
+def _is_ready(world: World) -> bool:
+    try:
+        return requests.get(f"{world.issuer}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
 
 
 def open_exchanges(world: World, asking: Asking) -> int:

@@ -22,7 +22,7 @@ SLOW = 4
 
 def test_no_accepted_question_is_lost_when_the_gateway_is_asked_to_stop(start_world: StartWorld) -> None:
     # So seldom that only a last turn, taken after the web has stopped, can publish what was answered in the end.
-    with start_world(sequencer_interval=8.0, database_timeout=10.0) as world:
+    with start_world(sequencer_interval=8.0, merge_delay=60.0, database_timeout=10.0) as world:
         answers = _stopped_while_asked(world)
         leaves = assert_log_verifies(world.settings.log_dir, world.gateway.log_key.encode())
         for asking, answered in answers.items():

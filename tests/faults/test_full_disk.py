@@ -27,6 +27,7 @@ from tests.faults.pressure import (
     assert_accounted_for,
     wait_until,
     wait_until_none_is_open,
+    wait_until_ready,
     work_process,
 )
 from tests.kit.disks import SmallDisk, small_disk
@@ -122,7 +123,7 @@ def _assert_nothing_is_released(world: World, asking: Asking, token: str, *, cod
 
 def _assert_recovers(world: World, asking: Asking, load: Load, token: str) -> None:
     """Without a restart, and with everything that anybody was told."""
-    wait_until(lambda: requests.get(f"{world.issuer}/readyz", timeout=5).ok, within_seconds=60)
+    wait_until_ready(world)
     again = ask(world, world.consumer(), asking, 0, token=token)
     assert again is not None
     assert again.outcome == "disclosed"

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,25 +74,28 @@ class Ended:
 
 
 @contextmanager
-def faults_in(pid: int, *faults: Fault, output: Path, all_threads: bool = False) -> Iterator[None]:
-    """Let these faults happen in a running process, from now on and until the block ends; raises `NoStrace`.
+def faults_in(pids: Collection[int], *faults: Fault, output: Path) -> Iterator[None]:
+    """Let these faults happen in running processes, from now on and until the block ends; raises `NoStrace`.
 
-    Every call with a fault is written to `output`.
+    Every thread has them. The calls in question, and their ends, are written to `output`.
     """
     strace = shutil.which("strace")
     if strace is None:
         raise NoStrace("these tests need strace. Run scripts/system-packages.sh, or install: strace")
     names = ",".join(f"?{fault.call}" for fault in faults)
     told = output.with_suffix(".said")
-    arguments = [strace, *(["-f"] if all_threads else []), "-y", "-o", str(output), "-e", f"trace={names}"]
+    arguments = [strace, "-f", "-y", "-o", str(output), "-e", f"trace={names}"]
     for fault in faults:
         arguments += ["-e", str(fault)]
     with told.open("wb") as errors:
         tracer = subprocess.Popen(
-            [*arguments, "-p", str(pid)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+            [*arguments, "-p", " ".join(map(str, pids))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
         )
     try:
-        _wait_until_attached(tracer, told, pid)
+        _wait_until_attached(tracer, told, pids)
         yield
     finally:
         if tracer.poll() is None:
@@ -112,7 +115,7 @@ def run_with_faults(job: Callable[[], None], *faults: Fault, output: Path, withi
         _run_when_told(job, wait_end)
     os.close(wait_end)
     try:
-        with faults_in(pid, *faults, output=output):
+        with faults_in([pid], *faults, output=output):
             os.write(go_end, b"!")
             status = _waited_for(pid, within_seconds)
     except BaseException:
@@ -147,16 +150,16 @@ def _waited_for(pid: int, within_seconds: float) -> int:
     raise AssertionError(f"the process did not end within {within_seconds:g} seconds")
 
 
-def _wait_until_attached(tracer: subprocess.Popen[bytes], told: Path, pid: int) -> None:
+def _wait_until_attached(tracer: subprocess.Popen[bytes], told: Path, pids: Collection[int]) -> None:
     deadline = time.monotonic() + ATTACH_SECONDS
     while time.monotonic() < deadline and tracer.poll() is None:
-        if b" attached" in told.read_bytes():
+        if told.read_bytes().count(b" attached") >= len(pids):
             return
         time.sleep(0.002)
     tracer.kill()
     tracer.wait()
     said = told.read_text(errors="replace").strip()
     raise NoStrace(
-        f"strace could not attach to process {pid}: {said}. These tests need the right to trace: run them as root, "
-        "or with /proc/sys/kernel/yama/ptrace_scope at 0 and, in a container, the capability SYS_PTRACE"
+        f"strace could not attach to {', '.join(map(str, pids))}: {said}. These tests need the right to trace: run "
+        "them as root, or with /proc/sys/kernel/yama/ptrace_scope at 0 and, in a container, the capability SYS_PTRACE"
     )
