@@ -97,7 +97,7 @@ class TreeCheck:
 
     def _bundles(self, first: int, end: int) -> Iterator[tuple[int, list[bytes], bytes | None]]:
         """Yield each bundle: where it begins, its entries (as many as can be read), and the tile beside it."""
-        begins = range(first // TILE_WIDTH * TILE_WIDTH, end, TILE_WIDTH)
+        begins = range(first // TILE_WIDTH * TILE_WIDTH, end if first < end else 0, TILE_WIDTH)
 
         def paths() -> Iterator[str]:
             for at in begins:

@@ -67,7 +67,7 @@ def load_trust(given: Sequence[str], *, policy_file: Path | None = None) -> Trus
             public = parse_public_keys(data)
         except MalformedInput as error:
             raise UnusableTrust(f"{key}: {error.public}") from error
-        vkeys.append(public.log_vkey)
+        vkeys += public.log_vkeys
         issuers.add(public.issuer)
         receipt_keys += public.keys
     policy = load_policy(policy_file) if policy_file is not None else None

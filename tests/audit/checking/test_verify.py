@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from gateway.audit.checking.rows import rows_check
 from gateway.audit.checking.sources import FileSource, HttpSource
-from gateway.audit.checking.verify import VerifiedLog, rows_check, verify_log
+from gateway.audit.checking.verify import VerifiedLog, verify_log
 from gateway.audit.errors import LogNotVerified, LogUnreadable
 from gateway.audit.models import EventRow
 from gateway.errors import GatewayError
@@ -194,18 +195,15 @@ def test_another_key_or_another_log_is_refused(log: TestLog) -> None:
     refusal(log)
 
 
-def test_every_partial_tile_of_the_open_edge_stays_and_full_ones_replace_theirs(log: TestLog) -> None:
-    """C2SP tlog-tiles: what a published checkpoint refers to is there, until the full tile is."""
+def test_every_tile_that_a_checkpoint_refers_to_is_there(log: TestLog) -> None:
+    """C2SP tlog-tiles: partial tiles of every published size too; they go only once the full one is there."""
     for _ in range(3):
         log.record(100)
         log.publish()
     names = {str(path.relative_to(log.files)) for path in (log.files / "tile").rglob("*") if path.is_file()}
     assert names == {
-        "tile/0/000",
-        "tile/0/001.p/44",
-        "tile/1/000.p/1",
-        "tile/entries/000",
-        "tile/entries/001.p/44",
+        *("tile/0/000.p/100", "tile/0/000.p/200", "tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"),
+        *("tile/entries/000.p/100", "tile/entries/000.p/200", "tile/entries/000", "tile/entries/001.p/44"),
     }
 
 
