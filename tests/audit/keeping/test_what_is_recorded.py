@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from gateway.audit.events import EVENTS
@@ -15,28 +15,32 @@ ROOMS = {name.partition(".")[0] for name in EVENTS}
 EVENT_NAME = re.compile(rf"({'|'.join(ROOMS)})\.[a-z_]+\.[a-z_]+")
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(GATEWAY.rglob("*.py")):
-        yield path.relative_to(GATEWAY).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def nodes() -> list[tuple[str, ast.AST]]:
+    """Every node of the gateway's code, with the file it stands in."""
+    return [
+        (path.relative_to(GATEWAY).as_posix(), node)
+        for path in sorted(GATEWAY.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    ]
 
 
 def named_in_code() -> dict[str, set[str]]:
     """Event names as the code writes them, as patterns where a part is worked out, and the files they stand in."""
     found: dict[str, set[str]] = {}
-    for name, tree in trees():
+    for name, node in nodes():
         if name in NOT_RECORDING:
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and EVENT_NAME.fullmatch(node.value):
-                found.setdefault(re.escape(node.value), set()).add(name)
-            if isinstance(node, ast.JoinedStr):
-                parts = [
-                    re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z_]+" for part in node.values
-                ]
-                pattern = "".join(parts)
-                # One part may be worked out; more of them would vouch for everything.
-                if pattern.count("[a-z_]+") == 1 and any(re.fullmatch(pattern, event) for event in EVENTS):
-                    found.setdefault(pattern, set()).add(name)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and EVENT_NAME.fullmatch(node.value):
+            found.setdefault(re.escape(node.value), set()).add(name)
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            parts = [
+                re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z_]+" for part in node.values
+            ]
+            pattern = "".join(parts)
+            # One part may be worked out; more of them would vouch for everything.
+            if pattern.count("[a-z_]+") == 1 and any(re.fullmatch(pattern, event) for event in EVENTS):
+                found.setdefault(pattern, set()).add(name)
     return found
 
 
@@ -71,8 +75,7 @@ OPENING = {
 def test_details_are_opened_nowhere_but_behind_a_recorded_reading() -> None:
     opening = {
         name
-        for name, tree in trees()
-        for node in ast.walk(tree)
+        for name, node in nodes()
         if (isinstance(node, ast.Attribute) and node.attr in {"details_of", "find_key"})
         or (isinstance(node, ast.FunctionDef) and node.name == "details_of")
     }
@@ -82,8 +85,7 @@ def test_details_are_opened_nowhere_but_behind_a_recorded_reading() -> None:
 def test_a_reader_is_made_by_recording_alone() -> None:
     made = {
         name
-        for name, tree in trees()
-        for node in ast.walk(tree)
+        for name, node in nodes()
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Reader"
     }
     assert made == {"audit/keeping/reading.py"}
@@ -92,8 +94,7 @@ def test_a_reader_is_made_by_recording_alone() -> None:
 def test_event_rows_are_touched_in_the_audit_room_alone() -> None:
     using = {
         Path(name).parts[0]
-        for name, tree in trees()
-        for node in ast.walk(tree)
+        for name, node in nodes()
         if isinstance(node, ast.ImportFrom) and node.module == "gateway.audit.models"
     }
     assert using <= {"audit", "backup"}
