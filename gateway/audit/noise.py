@@ -19,7 +19,10 @@ from gateway.audit.models import NoiseRow
 ENTRIES_A_MINUTE = 300
 """Of what strangers can cause and the log still tells one by one, at most so many entries a minute; all is counted."""
 MAX_SOURCES = 64
-"""How many sources are told apart within one minute and code; the rest are counted together as one."""
+"""How many sources are told apart within one minute and code; the rest are counted together as one.
+
+On PostgreSQL, transactions that reach it side by side may each add one more.
+"""
 EVERYONE_ELSE = "everyone-else"
 
 

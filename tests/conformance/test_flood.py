@@ -20,7 +20,7 @@ from tests.kit.log import assert_log_verifies
 from tests.kit.oidc_world import ASSERTION_TYPE, OidcWorld, RelyingParty, in_this_process
 
 MINUTES = 2
-OF_NOBODY_A_MINUTE = 1200
+WITHOUT_TOKEN_A_MINUTE, UNKNOWN_A_MINUTE = 2000, 400
 FORGED_A_MINUTE, SIGNED_A_MINUTE = 190, 10
 REQUESTS = 10_000
 THREADS = 8
@@ -55,16 +55,19 @@ def the_flood(rp: RelyingParty) -> list[Sent]:
         return {**form, "grant_type": "client_credentials"}
 
     stranger = asking(rp.assertion(signer=junk, **nobody))
-    of_nobody = [
+    without_token = [
         Sent(path=exchanges, status=401, code=exchange),
         Sent(path=exchanges, headers={"Authorization": f"Bearer {NINO}"}, status=401, code=exchange),
+    ]
+    unknown = [
         Sent(path=f"/authorize?client_id={NINO}", method="GET", status=400, code="oidc.sign_in_request_unusable"),
         Sent(path="/token", form=stranger, status=401, code="oidc.unknown_client"),
     ]
     forged = asking(rp.assertion(signer=PrivateKeySigner.generate("ES256", key_id=rp.signer.key_id)))
     signed = [asking(rp.assertion(aud="https://elsewhere.example")) for _ in range(SIGNED_A_MINUTE)]
     return [
-        *(of_nobody * OF_NOBODY_A_MINUTE),
+        *(without_token * WITHOUT_TOKEN_A_MINUTE),
+        *(unknown * UNKNOWN_A_MINUTE),
         *([Sent(path="/token", form=forged, status=401, code="oidc.client_unproved")] * FORGED_A_MINUTE),
         *(Sent(path="/token", form=form, status=401, code=None) for form in signed),
     ]
@@ -116,8 +119,10 @@ def test_ten_thousand_bad_requests_leave_few_entries_with_exact_counts(world: Oi
         counting = 0
         while some := gateway.audit.flush_noise(session, now=clock.now()):
             counting += some
-    # One entry a minute, code and source, the many sources beyond the ceiling together in one more.
-    assert counting == MINUTES * len(sent_codes) * (MAX_SOURCES + 1)
+    # One entry a minute, code and source, the many sources beyond the ceiling together in one more. Transactions that
+    # reach the ceiling side by side do not see each other, so as many sources as there are threads may be above it.
+    at_least = MINUTES * len(sent_codes) * (MAX_SOURCES + 1)
+    assert at_least <= counting <= at_least + MINUTES * len(sent_codes) * (THREADS - 1)
     counted: Counter[str] = Counter()
     counts = events_of(world, "audit.noise.counted")
     for event, details in counts:
