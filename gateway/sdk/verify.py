@@ -34,7 +34,9 @@ def verify(path: Path, keys: Path) -> Verdict:
     # 2. Take the keys of the gateway that the receipt says it is from; the next step finds out whether it is.
     public_keys = keys_for(proof, load_public_keys(keys))
     # 3. Signature of the receipt, log entry, checkpoint, inclusion: each step is named when it fails.
-    steps = verify_proof(proof, log_vkey=public_keys.log_vkey, receipt_keys=public_keys.keys, issuer=public_keys.issuer)
+    steps = verify_proof(
+        proof, log_vkeys=public_keys.log_vkeys, receipt_keys=public_keys.keys, issuer=public_keys.issuer
+    )
     return Verdict(steps=tuple(steps), receipt=verify_receipt(proof.receipt, keys=public_keys.keys))
 
 

@@ -53,11 +53,20 @@ class ProvedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicKeys:
-    """What a verifier must know of the gateway beforehand: its issuer, the log's verifier key, the receipt keys."""
+    """What a verifier must know of the gateway beforehand: its issuer, the log's verifier key, the receipt keys.
+
+    `older_log_vkeys` are keys that the log signed with before: proofs made then still hold.
+    """
 
     issuer: str
     log_vkey: str
     keys: tuple[Jwk, ...]
+    older_log_vkeys: tuple[str, ...] = ()
+
+    @property
+    def log_vkeys(self) -> tuple[str, ...]:
+        """Every key of the log, the newest first."""
+        return (self.log_vkey, *self.older_log_vkeys)
 
 
 def build_proof(
@@ -114,11 +123,12 @@ def parse_proof(unverified: bytes) -> Proof:
 
 
 def verify_proof(
-    proof: Proof, *, log_vkey: str, receipt_keys: Sequence[Jwk], issuer: str | None = None
+    proof: Proof, *, log_vkeys: Sequence[str], receipt_keys: Sequence[Jwk], issuer: str | None = None
 ) -> list[ProvedStep]:
     """Check a proof step by step and return what each step proved.
 
-    `issuer`, when given, must be the receipt's. Raises `ProofFailed` naming the first step that fails.
+    One of `log_vkeys` must have signed the checkpoint; `issuer`, when given, must be the receipt's. Raises
+    `ProofFailed` naming the first step that fails.
     """
     # 1. The gateway signed this receipt, and it is about this exchange.
     with _step("1 receipt"):
@@ -141,7 +151,7 @@ def verify_proof(
 
     # 4. The log signed this checkpoint.
     with _step("4 checkpoint"):
-        checkpoint = open_checkpoint(proof.checkpoint, [parse_verifier_key(log_vkey)])
+        checkpoint = open_checkpoint(proof.checkpoint, [parse_verifier_key(vkey) for vkey in log_vkeys])
 
     # 5. The entry is in the tree that the checkpoint describes.
     with _step("5 inclusion"):
@@ -169,8 +179,14 @@ def verify_proof(
 
 
 def encode_public_keys(keys: PublicKeys) -> bytes:
-    """Return the public keys file's bytes: JSON `{issuer, log_vkey, keys: [JWK, …]}`."""
-    members = {"issuer": keys.issuer, "log_vkey": keys.log_vkey, "keys": [dict(key) for key in keys.keys]}
+    """Return the public keys file's bytes: JSON `{issuer, log_vkey, keys: [JWK, …]}`, and `older_log_vkeys` if any."""
+    members: dict[str, object] = {
+        "issuer": keys.issuer,
+        "log_vkey": keys.log_vkey,
+        "keys": [dict(key) for key in keys.keys],
+    }
+    if keys.older_log_vkeys:
+        members["older_log_vkeys"] = list(keys.older_log_vkeys)
     return (json.dumps(members, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
@@ -182,14 +198,19 @@ def parse_public_keys(data: bytes) -> PublicKeys:
         raise MalformedInput("a public keys file names its issuer and its log_vkey")
     if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
         raise MalformedInput("a public keys file holds a list of keys")
+    # Files written before a log's key could be rotated do not name older ones.
+    older = members.get("older_log_vkeys", [])
+    if not isinstance(older, list) or not all(isinstance(key, str) for key in older):
+        raise MalformedInput("older_log_vkeys is a list of verifier keys")
     try:
-        parse_verifier_key(vkey)
+        for log_vkey in (vkey, *older):
+            parse_verifier_key(log_vkey)
         for key in keys:
             algorithm_of(key)
             thumbprint(key)
     except (InvalidNote, UnusableKey) as error:
         raise MalformedInput(f"the public keys file holds a key that cannot be used: {error.public}") from error
-    return PublicKeys(issuer=issuer, log_vkey=vkey, keys=tuple(keys))
+    return PublicKeys(issuer=issuer, log_vkey=vkey, keys=tuple(keys), older_log_vkeys=tuple(older))
 
 
 def _from_log_proof(unverified: bytes) -> Proof:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
+from gateway.wire.cosignatures import cosign
 from gateway.wire.encoding import b64_decode, b64_encode
 from gateway.wire.errors import MalformedInput, ProofFailed
 from gateway.wire.merkle import leaf_hash
-from gateway.wire.notes import Checkpoint, sign_note, verifier_key_of
+from gateway.wire.notes import Checkpoint, add_signatures, sign_note, split_note, verifier_key_of
 from gateway.wire.proofs import (
     PROOF_FORMAT,
     Proof,
@@ -33,7 +35,12 @@ VKEY = verifier_key_of(LOG, ORIGIN).encode()
 
 
 def verified(proof: Proof = PROOF, **changes: Any) -> list[ProvedStep]:
-    arguments: dict[str, Any] = {"log_vkey": VKEY, "receipt_keys": [GATEWAY.public_jwk()], "issuer": ISSUER, **changes}
+    arguments: dict[str, Any] = {
+        "log_vkeys": [VKEY],
+        "receipt_keys": [GATEWAY.public_jwk()],
+        "issuer": ISSUER,
+        **changes,
+    }
     return verify_proof(proof, **arguments)
 
 
@@ -96,10 +103,25 @@ def test_entry_and_receipt_must_tell_the_same_story(changes: dict[str, Any]) -> 
 
 def test_the_checkpoint_must_be_signed_by_the_log_for_this_log() -> None:
     other_key = verifier_key_of(PrivateKeySigner.generate("Ed25519"), ORIGIN).encode()
-    assert failing_step(log_vkey=other_key) == "4 checkpoint"
-    assert failing_step(log_vkey="nonsense") == "4 checkpoint"
+    assert failing_step(log_vkeys=[other_key]) == "4 checkpoint"
+    assert failing_step(log_vkeys=["nonsense"]) == "4 checkpoint"
+    assert failing_step(log_vkeys=[]) == "4 checkpoint"
     elsewhere = Checkpoint(origin="other.example/log", size=302, root=bytes(32))
     assert failing_step(replace(PROOF, checkpoint=sign_note(elsewhere.encode(), LOG, ORIGIN))) == "4 checkpoint"
+
+
+def test_a_checkpoint_of_many_signatures_proves_as_much() -> None:
+    renewed, witness = PrivateKeySigner.generate("Ed25519"), PrivateKeySigner.generate("Ed25519")
+    text = split_note(PROOF.checkpoint)[0]
+    both = sign_note(text, LOG, ORIGIN, also_by=[renewed])
+    lines = [cosign(text, witness, "witness.example", at=datetime(2026, 3, 1, tzinfo=UTC)), "— grease.example AAAAAAA="]
+    note = replace(PROOF, checkpoint=add_signatures(both, lines))
+    newer = verifier_key_of(renewed, ORIGIN).encode()
+    for known in ([VKEY], [newer], [newer, VKEY]):
+        assert len(verified(note, log_vkeys=known)) == 5
+    # Before the rotation only the old key had signed: whoever knows both still accepts that.
+    assert len(verified(log_vkeys=[newer, VKEY])) == 5
+    assert failing_step(log_vkeys=[newer]) == "4 checkpoint"
 
 
 def test_the_entry_must_be_in_the_tree_that_was_signed() -> None:
@@ -167,6 +189,9 @@ KEYS = PublicKeys(issuer=ISSUER, log_vkey=VKEY, keys=(GATEWAY.public_jwk(), LOG.
 
 def test_public_keys_survive_their_file() -> None:
     assert parse_public_keys(encode_public_keys(KEYS)) == KEYS
+    rotated = replace(KEYS, older_log_vkeys=(verifier_key_of(PrivateKeySigner.generate("Ed25519"), ORIGIN).encode(),))
+    assert parse_public_keys(encode_public_keys(rotated)) == rotated
+    assert "older_log_vkeys" not in json.loads(encode_public_keys(KEYS))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +200,9 @@ def test_public_keys_survive_their_file() -> None:
         {"issuer": None},
         {"log_vkey": None},
         {"log_vkey": "name+00000000+AAAA"},
+        {"older_log_vkeys": "name"},
+        {"older_log_vkeys": [7]},
+        {"older_log_vkeys": ["name+00000000+AAAA"]},
         {"keys": []},
         {"keys": {}},
         {"keys": ["text"]},
