@@ -108,12 +108,15 @@ class Sequencer:
             _check_nothing_was_lost(head, on_disk)
 
             # 1. Give indexes. Committed: from here these entries have their places in the log for ever.
-            if head.size - head.published_size < self._batch:
-                self._number()
+            confirmed = head.size - head.published_size < self._batch and self._number()
+            if confirmed:
                 head = self._head()
             if on_disk is not None and head.published == on_disk and head.size == on_disk.checkpoint.size:
                 self._complete(head, on_disk)
                 return 0
+
+            if not confirmed:
+                self._confirm(head)
 
             # 2. Write tiles and bundles; the root follows from them.
             root = self._write_tiles(head, on_disk)
@@ -169,12 +172,12 @@ class Sequencer:
             raise LogForked(f"{what} is another log's; nothing is signed")
         return Published(checkpoint=checkpoint, note=note, signed_by=opened.signed_by)
 
-    def _number(self) -> None:
-        """Give the oldest committed events without an index the next ones, in the order of their ids."""
+    def _number(self) -> bool:
+        """Give the oldest committed events without an index the next ones, in the order of their ids; tell if any."""
         waiting = select(EventRow.id).where(EventRow.leaf_index.is_(None)).order_by(EventRow.id).limit(self._batch)
         with self._database.read() as session:
             if session.scalar(waiting.limit(1)) is None:
-                return
+                return False
         with self._database.write() as session:
             size = session.scalars(select(LogHeadRow.size).where(LogHeadRow.id == 1).with_for_update()).one()
             batch = waiting.subquery()
@@ -190,6 +193,17 @@ class Sequencer:
             moved = update(LogHeadRow).where(LogHeadRow.id == 1, LogHeadRow.size == size)
             if _rows_changed(session, moved.values(size=size + counted)) != 1:
                 raise Unavailable(detail=f"another sequencer numbered entry {size} meanwhile")
+        return True
+
+    def _confirm(self, head: Head) -> None:
+        """Commit after what is about to be published: what a replica waits for, it then has too.
+
+        A primary that crashed shows what it finds in its own log, though no replica ever had it and nobody was told.
+        """
+        unchanged = update(LogHeadRow).where(LogHeadRow.id == 1, LogHeadRow.size == head.size)
+        with self._database.write() as session:
+            if _rows_changed(session, unchanged.values(size=head.size)) != 1:
+                raise Unavailable(detail=f"another sequencer numbered entry {head.size} meanwhile")
 
     def _write_tiles(self, head: Head, on_disk: Published | None) -> bytes:
         """Continue the tree from the smaller of the two known checkpoints; it must pass through both."""
