@@ -18,6 +18,7 @@ from gateway.audit.log_keys import LogKeys
 from gateway.audit.merge_delay import MergeDelay
 from gateway.audit.sequencer import Sequencer
 from gateway.audit.subject_keys import SubjectKeys
+from gateway.audit.witnesses import Witnesses, load_policy
 from gateway.clock import Clock, SystemClock
 from gateway.db import Database
 from gateway.errors import Unavailable
@@ -44,12 +45,14 @@ from gateway.sharing.exchange.views import ExchangeDoor
 from gateway.sharing.views import sharing_resource
 from gateway.signing.signing_keys import Purpose, SigningKeys, load_or_make_secret
 from gateway.web import health
+from gateway.web.alerts import Alerts
 from gateway.web.headers import install_headers
 from gateway.web.logs import install_request_log
 from gateway.web.pages import install_pages
 from gateway.web.problems import install_problems
 from gateway.web.proxies import believing_proxies
 from gateway.wire.notes import VerifierKey
+from gateway.wire.trust_policy import TrustPolicy
 
 MAX_FORM_BYTES = 64 * 1024
 
@@ -76,6 +79,8 @@ class Gateway:
     broker: Broker
     retention: Mapping[Retention, timedelta | None]
     session_secret: bytes = field(repr=False)
+    witness_policy: TrustPolicy | None = None
+    alerts: Alerts = field(default_factory=Alerts)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process was told that it will have to stop soon."""
 
@@ -96,7 +101,24 @@ class Gateway:
             log_dir=self.settings.log_dir,
             keys=self.log_keys,
             clock=self.clock,
+            witnesses=self._witnesses(),
         )
+
+    def _witnesses(self) -> Witnesses | None:
+        if self.witness_policy is None:
+            return None
+        return Witnesses(
+            self.witness_policy,
+            http=_outgoing(self.settings),
+            timeout=self.settings.witness_timeout,
+            audit=self.audit,
+            alerts=self.alerts,
+            clock=self.clock,
+        )
+
+    def merge_delay(self) -> MergeDelay:
+        """Return what watches, for one process, whether the log is published as soon as was promised."""
+        return MergeDelay(self.database, clock=self.clock, seconds=self.settings.merge_delay)
 
     def audit_context(self) -> AuditContext:
         """Return what the `gateway audit` commands work with."""
@@ -143,11 +165,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         registrar=registrar,
         translator=Translator(pairwise=people.pairwise, references=people.references),
         retry_keys=retry_keys,
-        http=HttpClient(
-            allow_loopback=settings.outgoing_allow_loopback,
-            ca_file=settings.outgoing_ca_file,
-            allow_plain_http=settings.unsafe_allow_plain_http,
-        ),
+        http=_outgoing(settings),
         signer=exchange_signer,
         clock=clock,
         issuer=settings.issuer,
@@ -177,13 +195,22 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         broker=broker,
         retention=periods_with(settings.retention),
         session_secret=load_or_make_secret(settings.keys_dir / "forms.key"),
+        witness_policy=load_policy(settings.witness_policy) if settings.witness_policy is not None else None,
+    )
+
+
+def _outgoing(settings: Settings) -> HttpClient:
+    return HttpClient(
+        allow_loopback=settings.outgoing_allow_loopback,
+        ca_file=settings.outgoing_ca_file,
+        allow_plain_http=settings.unsafe_allow_plain_http,
     )
 
 
 def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     """Return the table of doors: every blueprint beside its guard, the public ones included."""
     settings = gateway.settings
-    merge_delay = MergeDelay(gateway.database, clock=gateway.clock, seconds=settings.merge_delay)
+    merge_delay = gateway.merge_delay()
     tools = PageTools(
         database=gateway.database,
         audit=gateway.audit,

@@ -62,6 +62,10 @@ class Settings:
     """How often pending audit events are numbered and published."""
     merge_delay: float = 10.0
     """The stated maximum between an event's commit and its appearance under a published checkpoint."""
+    witness_policy: Path | None = None
+    """A C2SP tlog-policy file: which witnesses are asked, and how many must have cosigned what is published."""
+    witness_timeout: float = 2.0
+    """How long all witnesses together have to answer; well below `merge_delay`."""
     log_level: str = "INFO"
     retention: tuple[str, ...] = ()
     """`class=days`: how long details of a class of events are kept, where it is not as `audit.keeping.classes` says."""
@@ -91,6 +95,8 @@ class Settings:
             )
         if self.exchange_lease <= self.provider_timeout:
             raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
+        if self.witness_policy is not None and self.witness_timeout * 2 > self.merge_delay:
+            raise SettingsError("GATEWAY_WITNESS_TIMEOUT must be at most half of GATEWAY_MERGE_DELAY.")
 
     @property
     def secure_cookies(self) -> bool:
@@ -209,5 +215,7 @@ def _read(env: Env) -> Settings:
         sequencer_interval=env.float("SEQUENCER_INTERVAL", 0.2, validate=validate.Range(min=0.01)),
         merge_delay=env.float("MERGE_DELAY", 10.0, validate=validate.Range(min=1.0)),
         retention=tuple(env.list("RETENTION", [])),
+        witness_policy=env.path("WITNESS_POLICY", None),
+        witness_timeout=env.float("WITNESS_TIMEOUT", 2.0, validate=validate.Range(min=0.1)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
     )

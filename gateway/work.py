@@ -16,6 +16,8 @@ import structlog
 from gateway.app import Gateway
 from gateway.audit.keeping.erase import reapply_erasures
 from gateway.audit.keeping.forget import forget_expired
+from gateway.audit.log_alerts import sequencing, watching
+from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
 from gateway.identity.sessions import purge_sessions
 from gateway.identity.throttling import purge_attempts
@@ -26,6 +28,7 @@ from gateway.sharing.exchange.outcomes import close_abandoned, forget_answers
 log = structlog.get_logger("gateway.work")
 
 LONGEST_PAUSE = 30.0
+MOST_DOUBLINGS = 4  # what is done often is soon tried again: the log within seconds of its disk's or witnesses' return
 BATCHES_A_TURN = 20
 
 
@@ -36,6 +39,8 @@ class Task:
     name: str
     every: float
     run: Callable[[], int]
+    apart: bool = False
+    """Done in a thread of its own: it may wait for others, and nothing else waits for it."""
     also_at_the_end: bool = False
     """Done once more when told to stop: what others left for it must not wait for the next start."""
 
@@ -43,11 +48,12 @@ class Task:
 def tasks(gateway: Gateway) -> tuple[Task, ...]:
     """Return everything this process does."""
     database, clock = gateway.database, gateway.clock
-    sequencer = gateway.sequencer()
+    steady = SteadyClock(clock)
+    sequence = sequencing(gateway.sequencer().run_once, gateway.alerts)
 
     def forgotten() -> int:
         with database.write() as session:
-            return forget_expired(session, gateway.audit, periods=gateway.retention, now=clock.now())
+            return forget_expired(session, gateway.audit, periods=gateway.retention, now=steady.now())
 
     def erased() -> int:
         returned = reapply_erasures(database, gateway.audit)
@@ -67,11 +73,18 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         done = 0
         for purge_some in (purge_used, purge_sessions, purge_attempts, purge_tokens, forget_answers):
             with database.write() as session:  # one short transaction each: serving goes on in between
-                done += purge_some(session, now=clock.now())
+                done += purge_some(session, now=steady.now())
         return done
 
     return (
-        Task(name="sequence", every=gateway.settings.sequencer_interval, run=sequencer.run_once, also_at_the_end=True),
+        Task(
+            name="sequence",
+            every=gateway.settings.sequencer_interval,
+            run=sequence,
+            apart=True,  # it asks witnesses
+            also_at_the_end=True,
+        ),
+        Task(name="watch the merge delay", every=1.0, run=watching(gateway.merge_delay(), gateway.alerts)),
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
         Task(name="count noise", every=10.0, run=noise),
         Task(name="purge", every=15.0, run=purge),
@@ -89,7 +102,7 @@ def run_forever(jobs: Sequence[Task], stop: threading.Event) -> None:
             if time.monotonic() < due[task.name]:
                 continue
             failures[task.name] = 0 if _done(task) else failures[task.name] + 1
-            pause = task.every * 2 ** min(failures[task.name], 6)
+            pause = task.every * 2 ** min(failures[task.name], MOST_DOUBLINGS)
             due[task.name] = time.monotonic() + min(pause, max(task.every, LONGEST_PAUSE))
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
     for task in jobs:
@@ -107,7 +120,13 @@ def run_until_signalled(gateway: Gateway) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     log.info("working")
-    run_forever(tasks(gateway), stop)
+    jobs = tasks(gateway)
+    apart = [threading.Thread(target=run_forever, args=([job], stop), name=job.name) for job in jobs if job.apart]
+    for thread in apart:
+        thread.start()
+    run_forever([job for job in jobs if not job.apart], stop)
+    for thread in apart:
+        thread.join()
     gateway.database.close()
 
 
@@ -117,7 +136,7 @@ def _done(task: Task) -> bool:
             if task.run() == 0:
                 break
     except GatewayError as error:
-        log.error("task failed", task=task.name, code=error.code, detail=error.detail)  # noqa: TRY400 - no traceback: it may hold data
+        log.error("task failed", task=task.name, code=error.code, reason=error.public, detail=error.detail)  # noqa: TRY400 - no traceback: it may hold data
         return False
     except Exception as error:  # noqa: BLE001 - one task's fault must not stop the others
         log.error("task failed", task=task.name, error=type(error).__name__)  # noqa: TRY400 - as above

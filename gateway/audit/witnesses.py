@@ -84,11 +84,8 @@ class Witnesses:
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Assemble; raises `SettingsError` for a quorum that witnesses with an address cannot make."""
         self._policy = policy
         self._witnesses = [_Witness(key=item.key, url=item.url) for item in policy.witnesses if item.url is not None]
-        if not policy.satisfied_by({witness.key for witness in self._witnesses}):
-            raise SettingsError("The witness policy's quorum needs witnesses that have no URL in it.")
         self._http = http
         self._timeout = timeout
         self._audit = audit
@@ -253,11 +250,14 @@ class Witnesses:
 def load_policy(path: Path) -> TrustPolicy:
     """Read a policy file (C2SP tlog-policy); raises `SettingsError` saying what is wrong with it."""
     try:
-        return parse_policy(path.read_bytes())
+        policy = parse_policy(path.read_bytes())
     except OSError as error:
         raise SettingsError("GATEWAY_WITNESS_POLICY names a file that cannot be read.", detail=str(error)) from error
     except MalformedInput as error:
         raise SettingsError(f"GATEWAY_WITNESS_POLICY: {error.public}.") from error
+    if not policy.satisfied_by({witness.key for witness in policy.witnesses if witness.url is not None}):
+        raise SettingsError("GATEWAY_WITNESS_POLICY: the quorum needs witnesses whose URL it does not say.")
+    return policy
 
 
 def _contradicted(witness: _Witness, outcome: Contradicted, checkpoint: Checkpoint) -> LogForked:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.audit.errors import LogForked, QuorumMissed
 from gateway.audit.models import EventRow
-from gateway.audit.witnesses import Witnesses
+from gateway.audit.witnesses import Witnesses, load_policy
 from gateway.errors import SettingsError
 from gateway.outgoing.http_client import HttpClient
 from gateway.web.alerts import Alerts
@@ -307,17 +307,18 @@ def test_a_witness_that_cosigned_before_is_not_believed_when_it_says_it_knows_mo
     log.assert_verifies(entries)
 
 
-def test_a_quorum_that_cannot_be_asked_is_a_setting_that_cannot_be_used(witnessed: Witnessed) -> None:
-    policy = witnessed.policy("3").replace(witnessed.witnesses[2].url.encode(), b"")
-    with pytest.raises(SettingsError, match="have no URL"):
-        Witnesses(
-            parse_policy(policy),
-            http=HttpClient(),
-            timeout=TIMEOUT,
-            audit=witnessed.log.audit,
-            alerts=Alerts(),
-            clock=witnessed.log.clock,
-        )
+def test_a_policy_that_cannot_be_kept_is_a_setting_that_cannot_be_used(witnessed: Witnessed, tmp_path: Path) -> None:
+    path, policy = tmp_path / "policy.txt", witnessed.policy("3")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_policy(path)
+    path.write_bytes(policy.replace(b"group", b"troop"))
+    with pytest.raises(SettingsError, match="line 4 of the policy"):
+        load_policy(path)
+    path.write_bytes(policy.replace(witnessed.witnesses[2].url.encode(), b""))
+    with pytest.raises(SettingsError, match="URL"):
+        load_policy(path)
+    path.write_bytes(policy)
+    assert load_policy(path) == parse_policy(policy)
 
 
 def test_a_witness_on_loopback_is_asked_only_when_that_is_allowed(witnessed: Witnessed) -> None:
