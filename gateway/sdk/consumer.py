@@ -44,7 +44,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = timedelta(seconds=60)
 TOKEN_MARGIN = timedelta(seconds=30)
 ATTEMPTS = 4
-OK, REFUSED, CONFLICT, SERVER_ERROR, UNAVAILABLE = 200, 403, 409, 500, 503
+OK, REFUSED, CONFLICT, SERVER_ERROR, BAD_GATEWAY, UNAVAILABLE, GATEWAY_TIMEOUT = 200, 403, 409, 500, 502, 503, 504
 
 
 class NotAnswered(GatewayError):
@@ -350,7 +350,9 @@ class Consumer:
 def _worth_another_try(response: HttpResponse) -> bool:
     if response.status == CONFLICT:
         return b'"still_running"' in response.body
-    return response.status == UNAVAILABLE
+    # An unsigned one is a proxy's: the node that was asked is gone, and its answer is lost like any other.
+    lost = response.status in (BAD_GATEWAY, GATEWAY_TIMEOUT) and "Signature" not in response.headers
+    return response.status == UNAVAILABLE or lost
 
 
 def _seconds(retry_after: str | None) -> float:

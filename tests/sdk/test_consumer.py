@@ -209,6 +209,31 @@ def test_an_error_page_of_something_in_between_is_not_the_gateways_answer(consum
         ask(consumer)
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_the_answer_of_a_node_that_was_lost_behind_a_proxy_is_asked_for_again(
+    consumer: Consumer, gateway: StandIn, status: int
+) -> None:
+    gateway.respond = lambda request: (
+        HttpResponse(status=status, body=b"<html>no node</html>")
+        if len(gateway.requests) == 1
+        else gateway.disclosure(request)
+    )
+    assert isinstance(ask(consumer), Answer)
+    first, second = gateway.requests
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(502, "provider_unreachable"), (504, "provider_timeout")])
+def test_what_became_of_the_department_is_the_gateways_own_answer_and_not_asked_again(
+    consumer: Consumer, gateway: StandIn, status: int, code: str
+) -> None:
+    gateway.respond = lambda request: gateway.problem(request, status, code)
+    with pytest.raises(NotAnswered) as raised:
+        ask(consumer)
+    assert raised.value.code == code
+    assert len(gateway.requests) == 1
+
+
 def test_new_keys_of_the_gateway_are_fetched_when_an_answer_needs_them(consumer: Consumer, gateway: StandIn) -> None:
     assert isinstance(ask(consumer), Answer)
     gateway.signer = PrivateKeySigner.generate("ES256")

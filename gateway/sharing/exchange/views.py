@@ -18,7 +18,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import Jwk
-from gateway.errors import GatewayError, Kind
+from gateway.errors import GatewayError, Kind, Unavailable
 from gateway.identity.caller import Caller, CallerFromAuthorization
 from gateway.sharing.catalogue.services import find_service
 from gateway.sharing.exchange.errors import (
@@ -76,6 +76,8 @@ class ExchangeDoor:
         caller = self._authenticate(message)
         try:
             asked = self._understand(message, caller, arrived=arrived)
+        except Unavailable:
+            raise  # ours, not the caller's: there is nothing to record, and nothing to record it in
         except GatewayError as error:
             self.broker.record_rejection(caller, error)
             raise
@@ -110,6 +112,8 @@ class ExchangeDoor:
         try:
             with self.database.read() as session:
                 return self.caller_from_authorization(session, message.headers.get("Authorization"), self.clock.now())
+        except Unavailable:
+            raise  # as above; and asking the database again would double the time until the answer
         except GatewayError as error:
             self.count_noise(request.remote_addr or "", error.code)
             raise
