@@ -118,20 +118,25 @@ class Gateway:
 
     def merge_delay(self) -> MergeDelay:
         """Return what watches, for one process, whether the log is published as soon as was promised."""
-        return MergeDelay(self.database, clock=self.clock, seconds=self.settings.merge_delay)
+        return MergeDelay(
+            self.database,
+            log_dir=self.settings.log_dir,
+            clock=self.clock,
+            seconds=self.settings.merge_delay,
+        )
 
     def audit_context(self) -> AuditContext:
         """Return what the `gateway audit` commands work with."""
         return AuditContext(
             database=self.database,
             log_dir=self.settings.log_dir,
-            origin=self.settings.log_origin,
-            signer=self.signing.current(Purpose.LOG),
+            log_keys=self.log_keys,
             clock=self.clock,
             receipt_of=_receipt_of,
             audit_log=self.audit,
             find_subject=self._find_subject,
             merge_delay=self.settings.merge_delay,
+            private_dirs=(self.settings.keys_dir, self.settings.subject_keys_dir),
         )
 
     def _find_subject(self, session: Session, kind: str, value: str) -> str | None:
@@ -218,7 +223,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         clock=gateway.clock,
         registers=gateway.policy.registers,
         log_dir=settings.log_dir,
-        log_key=gateway.log_key,
+        log_keys=gateway.log_keys,
     )
     exchange = ExchangeDoor(
         broker=gateway.broker,

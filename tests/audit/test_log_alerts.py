@@ -91,7 +91,7 @@ def test_a_database_that_is_away_ends_no_alert() -> None:
 
 
 def test_a_log_behind_its_merge_delay_is_an_alert_until_it_has_caught_up(log: TestLog) -> None:
-    watch = watching(MergeDelay(log.database, clock=log.clock, seconds=10), Alerts())
+    watch = watching(MergeDelay(log.database, log_dir=log.files, clock=log.clock, seconds=10), Alerts())
     log.record(1)
     with capture_logs() as lines:
         watch()

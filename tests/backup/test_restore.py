@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from gateway.audit.errors import DetailsErased, LogForked
 from gateway.audit.keeping.erase import erase_subject
+from gateway.audit.merge_delay import DatabaseOlderThanLog
 from gateway.backup.database_copy import restore_database
 from gateway.errors import GatewayError
 from gateway.settings import process_environment
@@ -76,9 +77,13 @@ def test_before_it_is_brought_forward_nothing_is_signed(house: House, empty_data
     recorded = old.record(20)
     with pytest.raises(LogForked, match=f"entry {size} is the first it has lost"):
         old.publish()
+    # And nothing is released: an agreement may have been suspended since.
+    with pytest.raises(DatabaseOlderThanLog):
+        old.gateway.merge_delay().check()
 
     done = old.restore("--forward")
     assert done.exit_code == 0, done.output
+    old.gateway.merge_delay().check()
     old.publish()
     outsider.look()
     assert outsider.size == published + 20 + 1
