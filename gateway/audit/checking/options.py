@@ -49,7 +49,8 @@ def trust_of(keys: Sequence[str], policy: Path | None, open_gateway: OpenGateway
 def progress_bar(title: str) -> Iterator[Progress]:
     """Show on standard error how far a long check is, where that is a terminal."""
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task(title, total=None)
 
         def progress(done: int, total: int) -> None:
