@@ -24,6 +24,7 @@ from gateway.serve import serve
 from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
 from gateway.sharing.agreements.policy_bases import load_policy_bases
+from gateway.signing.commands import KeysContext, key_commands
 from gateway.signing.signing_keys import Purpose, make_missing_keys
 from gateway.web.logs import configure_logs
 from gateway.wire.proofs import PublicKeys, encode_public_keys
@@ -143,6 +144,17 @@ def keys_export(output: Path | None) -> None:
     else:
         output.write_bytes(document)
         click.echo(f"written: {output}")
+
+
+def _keys_context() -> KeysContext:
+    gateway = _gateway()
+    return KeysContext(
+        keys_dir=gateway.settings.keys_dir, database=gateway.database, audit=gateway.audit, clock=gateway.clock
+    )
+
+
+for key_command in key_commands(_keys_context):
+    keys.add_command(key_command)
 
 
 @main.group()

@@ -29,8 +29,12 @@ def audit_group(open_gateway: OpenGateway) -> click.Group:
 def _key_command(open_gateway: OpenGateway) -> click.Command:
     @click.command("key")
     def key() -> None:
-        """Print the log's verifier key (C2SP signed-note): what outsiders need to check its checkpoints."""
-        click.echo(open_gateway().verifier_key.encode())
+        """Print the log's verifier key (C2SP signed-note): what outsiders need to check its checkpoints.
+
+        While a key is rotated there are several, the newest last; every checkpoint is signed by each of them.
+        """
+        for each in open_gateway().log_keys.signing:
+            click.echo(each.encode())
 
     return key
 

@@ -12,9 +12,11 @@ from flask import Blueprint, Response, g, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.audit.append import AuditLog, Event
-from gateway.audit.checking.prove import prove
+from gateway.audit.checking.prove import prove_exchange
+from gateway.audit.checking.trust import Trust
 from gateway.audit.errors import NotYetPublished
 from gateway.audit.keeping.reading import Reader, account_for
+from gateway.audit.log_keys import LogKeys
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import OVERSIGHT_BODY, find_member
@@ -36,7 +38,6 @@ from gateway.sharing.exchange.listing import (
     list_exchanges,
 )
 from gateway.web.problems import problem_response, wants_page
-from gateway.wire.notes import VerifierKey
 
 AUDITOR = "auditor"
 PAGE_SIZE = 25
@@ -55,7 +56,7 @@ class PageTools:
     clock: Clock
     registers: Registers
     log_dir: Path
-    log_key: VerifierKey
+    log_keys: LogKeys
 
 
 def home_blueprint(tools: PageTools) -> Blueprint:
@@ -75,7 +76,7 @@ def home_blueprint(tools: PageTools) -> Blueprint:
             log_key_url="/.well-known/gateway-configuration",
             discovery_url="/.well-known/openid-configuration",
             keys_url="/.well-known/jwks.json",
-            log_origin=tools.log_key.name,
+            log_origin=tools.log_keys.origin,
             **signed_in_context(signed_in),
         )
 
@@ -178,13 +179,13 @@ def _proof(tools: PageTools, exchange: UUID) -> Response:
         item = _found(find_exchange(session, exchange))
         if item.receipt is None:
             raise NotYetPublished(retry_after=1)
-        document = prove(
+        document = prove_exchange(
             session,
             log_dir=tools.log_dir,
-            verifier_key=tools.log_key,
+            trust=Trust(keys=tools.log_keys.known),
             reference=str(exchange),
             receipt=item.receipt,
-        )
+        ).as_json()
     _record_look(tools, "oversight.proof.downloaded", {"exchange": str(exchange)})
     return _download(document, f"proof-{exchange}.json", "application/json")
 

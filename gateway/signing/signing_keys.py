@@ -71,11 +71,11 @@ class SigningKeys:
         """Read every key; raises `SigningKeyMissing` when a purpose has none."""
         signers: dict[Purpose, tuple[Signer, ...]] = {}
         for purpose in Purpose:
-            files = _key_files(keys_dir, purpose)
+            files = key_files(keys_dir, purpose)
             if not files:
                 raise SigningKeyMissing(detail=f"no key in {keys_dir / purpose}")
             signers[purpose] = _signers(files)
-        return cls(signers, retired_log=_signers(_key_files(keys_dir / Purpose.LOG, RETIRED)))
+        return cls(signers, retired_log=_signers(key_files(keys_dir, Purpose.LOG, retired=True)))
 
     def current(self, purpose: Purpose) -> Signer:
         """Return the key that signs now."""
@@ -94,9 +94,21 @@ class SigningKeys:
         return tuple(signer.public_jwk() for signer in reversed(self._signers[purpose]))
 
 
+def key_files(keys_dir: Path, purpose: Purpose, *, retired: bool = False) -> list[Path]:
+    """Return the files of a purpose's keys, lowest number first."""
+    folder = keys_dir / purpose / RETIRED if retired else keys_dir / purpose
+    # Four digits and no other name: a copy that somebody left there must not begin to sign.
+    return sorted(folder.glob("[0-9][0-9][0-9][0-9].pem"))
+
+
+def key_id_of(file: Path) -> str:
+    """Return the `kid` of the key in a file; raises `UnusableKey`."""
+    return PrivateKeySigner.from_pem(file.read_bytes()).key_id
+
+
 def make_missing_keys(keys_dir: Path) -> tuple[Purpose, ...]:
     """Make a first key for each purpose that has none; returns the purposes for which one was made."""
-    made = tuple(purpose for purpose in Purpose if not _key_files(keys_dir, purpose))
+    made = tuple(purpose for purpose in Purpose if not key_files(keys_dir, purpose))
     for purpose in made:
         write_private_file(
             keys_dir / purpose / "0001.pem", PrivateKeySigner.generate(ALGORITHMS[purpose]).private_pem()
@@ -106,7 +118,7 @@ def make_missing_keys(keys_dir: Path) -> tuple[Purpose, ...]:
 
 def add_key(keys_dir: Path, purpose: Purpose) -> Path:
     """Make the next key of a purpose, current from the next start on; returns its file."""
-    numbers = [int(file.stem) for folder in (purpose, f"{purpose}/{RETIRED}") for file in _key_files(keys_dir, folder)]
+    numbers = [int(file.stem) for retired in (False, True) for file in key_files(keys_dir, purpose, retired=retired)]
     signer, number = PrivateKeySigner.generate(ALGORITHMS[purpose]), max(numbers, default=0) + 1
     path = keys_dir / purpose / f"{number:04d}.pem"
     write_private_file(path, signer.private_pem())
@@ -120,7 +132,7 @@ def retire_log_key(keys_dir: Path, number: str) -> Path:
 
     It still opens what it signed. Raises `KeyNotRetired` for one that is not there, and for the only one left.
     """
-    files = _key_files(keys_dir, Purpose.LOG)
+    files = key_files(keys_dir, Purpose.LOG)
     leaving = next((file for file in files if file.stem == number), None)
     if leaving is None:
         raise KeyNotRetired(f"There is no key {number} of the log; there are {', '.join(file.stem for file in files)}.")
@@ -165,11 +177,6 @@ def write_private_file(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _key_files(keys_dir: Path, purpose: str) -> list[Path]:
-    # Four digits and no other name: a copy that somebody left there must not begin to sign.
-    return sorted((keys_dir / purpose).glob("[0-9][0-9][0-9][0-9].pem"))
 
 
 def _signers(files: Iterable[Path]) -> tuple[Signer, ...]:

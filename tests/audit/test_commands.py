@@ -11,12 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import Entry
-from gateway.audit.checking.prove import prove, prove_when_published
+from gateway.audit.checking.prove import prove_exchange, prove_when_published
 from gateway.audit.checking.trust import trust_in
 from gateway.audit.commands import AuditContext, audit_group
 from gateway.audit.errors import EventNotFound, NotYetPublished
 from gateway.audit.event_document import FIELDS, events_document
 from gateway.audit.events import EVENTS
+from gateway.audit.log_keys import LogKeys
 from gateway.audit.models import EventRow
 from gateway.errors import GatewayError
 from gateway.sdk.verify import verify
@@ -55,8 +56,7 @@ class Exchanges:
         context = AuditContext(
             database=log.database,
             log_dir=log.files,
-            origin=ORIGIN,
-            signer=log.signer,
+            log_keys=LogKeys(origin=ORIGIN, signers=(log.signer,)),
             clock=log.clock,
             receipt_of=self.receipt_of,
             audit_log=log.audit,
@@ -186,8 +186,8 @@ def test_a_numbered_entry_beyond_the_checkpoint_is_pending_too(exchanges: Exchan
 def asked_for(exchanges: Exchanges, receipt: str, reference: str = EXCHANGE) -> bytes:
     log = exchanges.log
     with log.database.read() as session:
-        key = verifier_key_of(log.signer, ORIGIN)
-        return prove(session, log_dir=log.files, verifier_key=key, reference=reference, receipt=receipt)
+        trust = trust_in([log.vkey])
+        return prove_exchange(session, log_dir=log.files, trust=trust, reference=reference, receipt=receipt).as_json()
 
 
 def test_a_receipt_of_another_exchange_proves_nothing(exchanges: Exchanges) -> None:

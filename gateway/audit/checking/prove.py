@@ -20,7 +20,6 @@ from gateway.wire.errors import InvalidJws, MalformedInput
 from gateway.wire.jws import unverified_claims
 from gateway.wire.leaves import parse_leaf
 from gateway.wire.merkle import leaf_hash
-from gateway.wire.notes import VerifierKey
 from gateway.wire.proofs import build_proof
 
 _PAUSE = 0.2  # seconds between two looks for publication
@@ -48,15 +47,6 @@ class ExchangeProof:
     def as_log_proof(self) -> bytes:
         """Return the same in C2SP tlog-proof format."""
         return self.entry.as_log_proof(receipt=self.receipt)
-
-
-def prove(session: Session, *, log_dir: Path, verifier_key: VerifierKey, reference: str, receipt: str) -> bytes:
-    """Return the proof file of one exchange: its receipt, its entry, and the entry's inclusion.
-
-    As `prove_exchange`, in JSON, under one key of the log.
-    """
-    trust = Trust(keys=(verifier_key,))
-    return prove_exchange(session, log_dir=log_dir, trust=trust, reference=reference, receipt=receipt).as_json()
 
 
 def prove_exchange(session: Session, *, log_dir: Path, trust: Trust, reference: str, receipt: str) -> ExchangeProof:

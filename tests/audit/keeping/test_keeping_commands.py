@@ -14,6 +14,7 @@ from gateway.audit.context import AuditContext
 from gateway.audit.errors import DetailsErased
 from gateway.audit.keeping.classes import periods_with
 from gateway.audit.keeping.forget import forget_expired
+from gateway.audit.log_keys import LogKeys
 from gateway.audit.recorded import ERASED, find_events
 from gateway.clock import SystemClock
 from tests.kit.clock import FrozenClock
@@ -32,8 +33,7 @@ def run(log: TestLog, *arguments: str, answer: str | None = None) -> Result:
     context = AuditContext(
         database=log.database,
         log_dir=log.files,
-        origin=ORIGIN,
-        signer=log.signer,
+        log_keys=LogKeys(origin=ORIGIN, signers=(log.signer,)),
         clock=log.clock,
         receipt_of=lambda _session, _exchange: None,
         audit_log=log.audit,
