@@ -1,6 +1,7 @@
 """The command: measure the floor, then each figure on each database, print and keep the result."""
 
 import argparse
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import in_process, over_http, report
+from benchmarks import in_process, log_reading, log_writing, over_http, report
 from benchmarks.figures import Figure
 from benchmarks.floor import THREADS, WORKERS, Floor, measure_floor
 from gateway.db import Database
@@ -26,7 +27,9 @@ OVER_HTTP: dict[str, Callable[..., Figure]] = {
     "sign-ins": over_http.sign_ins,
     "exchanges": over_http.exchanges,
 }
-NAMES = (*OVER_HTTP, "appends", "decisions")
+OF_FILES = ("verification", "proofs")
+"""What needs no database: measured once."""
+NAMES = (*OVER_HTTP, "appends", "durable-appends", "publish-delay", "catch-up", "decisions", *OF_FILES)
 FLOOR_SECONDS = 1.0
 
 NewDatabase = Callable[[str], str]
@@ -38,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parse(arguments)
     console = Console()
     chosen = DATABASES if asked.database == "both" else (asked.database,)
-    facts = report.machine()
+    facts = report.machine(command=shlex.join(["python", "-m", "benchmarks", *(arguments or sys.argv[1:])]))
     figures: list[Figure] = []
     with _progress(console, total=1 + len(chosen) * len(asked.only)) as step:
         step("the machine's floor")
         floor = measure_floor(seconds=FLOOR_SECONDS)
+        figures += _of_files(floor, only=asked.only, seconds=asked.seconds, step=step)
         for kind in chosen:
             try:
                 with _databases(kind) as new_database:
@@ -95,6 +99,7 @@ def _measure(
         step(f"audit appends on {kind}")
         with _database(new_database("appends")) as database, tempfile.TemporaryDirectory() as folder:
             yield in_process.appends(database, floor, name=kind, folder=Path(folder), seconds=seconds)
+    yield from _writing_the_log(kind, new_database, floor, only=only, seconds=seconds, step=step)
     if "decisions" in only:
         step(f"decisions on {kind}")
 
@@ -105,6 +110,34 @@ def _measure(
             yield from in_process.decisions(
                 database, name=kind, policies_dir=POLICIES_DIR, seconds=seconds / 2, progress=signing
             )
+
+
+def _writing_the_log(
+    kind: str, new_database: NewDatabase, floor: Floor, *, only: Sequence[str], seconds: float, step: Step
+) -> Iterator[Figure]:
+    if "durable-appends" in only:
+        step(f"durable appends on {kind}")
+        with _database(new_database("durable")) as database, tempfile.TemporaryDirectory() as folder:
+            yield from log_writing.durable_appends(
+                database, floor, name=kind, folder=Path(folder), seconds=max(2.0, seconds * 0.4)
+            )
+    if "publish-delay" in only:
+        step(f"publish delay on {kind}")
+        with _database(new_database("publish")) as database, tempfile.TemporaryDirectory() as folder:
+            yield log_writing.publish_delay(database, name=kind, folder=Path(folder), seconds=seconds)
+    if "catch-up" in only:
+        step(f"catching up on {kind}")
+        with _database(new_database("backlog")) as database, tempfile.TemporaryDirectory() as folder:
+            yield log_writing.catch_up(database, floor, name=kind, folder=Path(folder))
+
+
+def _of_files(floor: Floor, *, only: Sequence[str], seconds: float, step: Step) -> Iterator[Figure]:
+    if "verification" in only:
+        step("verification of a log's files")
+        yield log_reading.verification(floor)
+    if "proofs" in only:
+        step("proofs from a log's files")
+        yield log_reading.proofs(floor, seconds=seconds)
 
 
 @contextmanager

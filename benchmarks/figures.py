@@ -1,5 +1,6 @@
 """One measured figure beside its floor."""
 
+import os
 from dataclasses import dataclass
 
 from benchmarks.floor import Floor
@@ -51,8 +52,12 @@ class Figure:
     median_milliseconds: float
     slow_milliseconds: float
     """The duration that 95 of 100 did not exceed."""
+    slowest_milliseconds: float
+    """The duration that 99 of 100 did not exceed."""
     floor_per_second: float
     floor_of: str
+    load_average: float
+    """The machine's, over the last minute, when this was measured."""
     cpu_milliseconds: float | None = None
     cpu_floor_milliseconds: float | None = None
 
@@ -70,21 +75,25 @@ def figure(
     clients: int,
     floor_per_second: float,
     floor_of: str,
+    count: int | None = None,
     cpu_milliseconds: float | None = None,
     cpu_floor_milliseconds: float | None = None,
 ) -> Figure:
-    """Put a measurement beside its floor."""
+    """Put a measurement beside its floor. `count`, if given, is how many were done in what was timed as fewer steps."""
+    count = len(measured.durations) if count is None else count
     return Figure(
         name=name,
         database=database,
         clients=clients,
-        count=len(measured.durations),
+        count=count,
         failures=measured.failures,
-        per_second=measured.per_second,
+        per_second=count / measured.seconds,
         median_milliseconds=measured.milliseconds(0.5),
         slow_milliseconds=measured.milliseconds(0.95),
+        slowest_milliseconds=measured.milliseconds(0.99),
         floor_per_second=floor_per_second,
         floor_of=floor_of,
+        load_average=round(os.getloadavg()[0], 2),
         cpu_milliseconds=cpu_milliseconds,
         cpu_floor_milliseconds=cpu_floor_milliseconds,
     )

@@ -21,9 +21,10 @@ WIDTH = 150
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def machine() -> dict[str, Any]:
-    """Facts without which a figure says nothing."""
+def machine(*, command: str) -> dict[str, Any]:
+    """Facts without which a figure says nothing, among them the command that measured it."""
     return {
+        "command": command,
         "processors": os.cpu_count(),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.release()}",
@@ -40,7 +41,7 @@ def show(console: Console, floor: Floor, figures: Sequence[Figure], facts: Mappi
         console = Console(width=WIDTH)  # a file has no width of its own, and a wrapped table cannot be read
     console.print(
         f"\n{facts['processors']} processors ({facts['processor']}), {facts['system']}, Python {facts['python']}, "
-        f"load average before {facts['load_average'][0]}",
+        f"load average before {facts['load_average'][0]}\n{facts['command']}",
         highlight=False,
     )
     floors = Table("the machine's floor", "one takes", "a second", title_justify="left")
@@ -54,7 +55,8 @@ def show(console: Console, floor: Floor, figures: Sequence[Figure], facts: Mappi
     ):
         floors.add_row(name, f"{seconds * 1e6:,.0f} µs", f"{1 / seconds:,.0f}")
     table = Table(
-        "figure", "database", "a second", "median", "95 %", "floor a second", "ratio", "gateway CPU", "failed"
+        *("figure", "database", "a second", "median", "95 %", "99 %"),
+        *("floor a second", "ratio", "gateway CPU", "failed", "load"),
     )
     for column in table.columns[2:]:
         column.justify = "right"
@@ -68,10 +70,12 @@ def show(console: Console, floor: Floor, figures: Sequence[Figure], facts: Mappi
             f"{item.per_second:,.1f}",
             f"{item.median_milliseconds:,.1f} ms",
             f"{item.slow_milliseconds:,.1f} ms",
+            f"{item.slowest_milliseconds:,.1f} ms",
             f"{item.floor_per_second:,.0f}",
             f"{item.ratio:.3f}",
             cpu,
             str(item.failures),
+            f"{item.load_average:.1f}",
         )
     console.print(floors, table)
 
