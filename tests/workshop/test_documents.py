@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from sqlalchemy import inspect
 
-from gateway.audit.events import events_document
+from gateway.audit.event_document import events_document
 from gateway.db import Database
 from gateway.errors import GatewayError
 from gateway.policy.registers import load_registers
