@@ -1,6 +1,8 @@
 """The one place that looks at the time. Everywhere else `now` arrives as an argument, always UTC."""
 
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -18,6 +20,24 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present instant, UTC."""
         return datetime.now(UTC)
+
+
+class SteadyClock:
+    """A clock that a step forwards does not move: it shows the time at its making plus the time that ran since.
+
+    Where the other clock shows less, that is shown. For what is irrevocable once its time is over: were the claims to
+    nonces purged because a clock jumped, a request could be replayed as soon as the clock is right again.
+    """
+
+    def __init__(self, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._made_at, self._made_on = clock.now(), monotonic()
+
+    def now(self) -> datetime:
+        """Return an instant that is never later than the present one."""
+        ran = timedelta(seconds=self._monotonic() - self._made_on)
+        return min(self._clock.now(), self._made_at + ran)
 
 
 def rfc3339(instant: datetime) -> str:

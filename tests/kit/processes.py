@@ -18,7 +18,12 @@ import requests
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # What a process of ours needs from the tester's environment. Settings (GATEWAY_*) are stated by each test.
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+INHERITED = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"),
+    # The clock that a test has given to all processes (tests/kit/faketime.py).
+    *("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"),
+    "PYTHONPATH",
+)
 
 
 def free_port() -> int:
