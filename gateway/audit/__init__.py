@@ -4,6 +4,7 @@ What each module promises:
 
 - `events`: the registry of everything that can be recorded; nothing else can.
 - `append`: an event enters in the caller's own transaction, so it is exactly as durable as what it records.
+- `recording`: events that stand alone share transactions; nobody is answered before the commit.
 - `subject_keys`: details are encrypted under one key per person, kept outside the database; destroying it erases.
 - `noise`: unauthenticated requests are counted, so that a flood cannot become a permanent log.
 - `sequencer`: committed events are numbered, written as C2SP tiles, signed, published; restartable at any point.
