@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backup import database_copy
 from gateway.backup.errors import BackupRefused
 from gateway.backup.making import back_up
 from gateway.backup.manifest import MANIFEST, read_manifest
 from gateway.backup.restoring import check_backup
 from tests.backup.house import House, files_under
 from tests.kit.log import assert_log_verifies
+from tests.kit.postgres import find_programs
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
@@ -43,6 +45,27 @@ def test_no_key_is_in_a_backup(house: House, tmp_path: Path) -> None:
         assert secret not in copied, name
     names = [name.rpartition("/")[2] for name in files_under(state / "subject-keys")]
     assert not any(name in listed for name in names for listed in files_under(tmp_path / "copy"))
+
+
+def test_the_databases_password_is_on_no_command_line(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's program is a wrapper that writes down how it was called, and then does its work."""
+    if house.database.is_sqlite:
+        pytest.skip("the embedded database has no password")
+    real = find_programs() / "pg_dump"
+    major = real.parent.parent.name
+    wrapper = tmp_path / "programs" / major / "bin" / "pg_dump"
+    wrapper.parent.mkdir(parents=True)
+    wrapper.write_text(f'#!/bin/sh\necho "$0 $*" >>{tmp_path}/called\nexec {real} "$@"\n')
+    wrapper.chmod(0o700)
+    monkeypatch.setattr(database_copy, "_DEBIAN_PROGRAMS", tmp_path / "programs")
+    with_password = house.database.url.set(password="Not4Everybody").render_as_string(hide_password=False)
+    made = house.with_database(with_password).backup(tmp_path / "copy")
+    assert made.exit_code == 0, made.output
+    called = (tmp_path / "called").read_text()
+    assert "--dbname=" in called
+    assert "Not4Everybody" not in called
 
 
 def test_what_is_published_meanwhile_is_left_out(house: House, tmp_path: Path) -> None:

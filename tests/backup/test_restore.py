@@ -6,12 +6,17 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from click.testing import CliRunner
+from sqlalchemy import select, text
 
-from gateway.audit.errors import DetailsErased, LogForked
+from gateway.audit.commands import audit_group
+from gateway.audit.errors import DetailsErased, LogForked, LogUnreadable
 from gateway.audit.keeping.erase import erase_subject
 from gateway.audit.merge_delay import DatabaseOlderThanLog
+from gateway.audit.models import EventRow
+from gateway.backup import restoring
 from gateway.backup.database_copy import restore_database
+from gateway.backup.errors import RestoreUnfinished
 from gateway.errors import GatewayError
 from gateway.settings import process_environment
 from tests.backup.house import House, files_under, flip_a_bit
@@ -58,6 +63,8 @@ def test_an_old_backup_is_brought_forward_and_the_log_does_not_fork(
     ids = restored.record(3)
     restored.publish()
     assert outsider.look() == size + 4
+    sound = CliRunner().invoke(audit_group(restored.gateway.audit_context), ["fsck"])
+    assert sound.exit_code == 0, sound.output
     assert {*waiting, *lost, *ids} <= set(outsider.events)
 
 
@@ -94,6 +101,48 @@ def put_back_by_other_means(house: House, backup: Path) -> None:
     """As an operator does by hand: the database alone, and nothing of what `gateway restore` adds."""
     [copy] = backup.glob("database.*")
     restore_database(house.database, copy, environment=process_environment(house.settings))
+
+
+def test_a_restore_that_stops_half_way_is_finished_by_going_forward(
+    house: House, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.record(10)
+    house.publish()
+    assert house.backup(tmp_path / "copy").exit_code == 0
+    house.record(7)
+    house.publish()
+    outsider = house.outsider()
+    size = outsider.look()
+    restored = house.with_database(empty_database_url)
+
+    def stop(*_arguments: object, **_options: object) -> None:
+        raise LogUnreadable("the disk went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "take_back", stop)
+        unfinished = restored.restore(tmp_path / "copy")
+    assert isinstance(unfinished.exception, RestoreUnfinished)
+    assert "the disk went away" in str(unfinished.exception)
+    assert "gateway restore --forward" in str(unfinished.exception)
+    with pytest.raises(LogForked):
+        restored.publish()
+    assert restored.restore("--forward").exit_code == 0
+    restored.publish()
+    assert outsider.look() == size + 1
+
+
+def test_a_database_that_tells_another_story_is_not_brought_forward(house: House, tmp_path: Path) -> None:
+    house.record(10)
+    house.publish()
+    with house.database.write() as session:
+        row = session.scalars(select(EventRow).where(EventRow.leaf_index == 4)).one()
+        row.leaf = row.leaf.replace(b'"outcome":"done"', b'"outcome":"dune"')
+    before = house.outsider().look()
+    refused = house.restore("--forward")
+    assert "entry 4 in the database is not the published one" in str(refused.exception)
+    with house.database.read() as session:
+        ended = session.scalars(select(EventRow.name).where(EventRow.name == "audit.database.restored")).all()
+    assert (ended, house.outsider().look()) == ([], before), "nothing was changed"
 
 
 def test_bringing_forward_twice_changes_nothing_more(house: House, tmp_path: Path) -> None:
