@@ -97,7 +97,7 @@ class Archive:
         # The sequencer reads the last published entry's tile again from the rows before it goes on.
         end = min(up_to, checkpoint.size - 1) // TILE_WIDTH * TILE_WIDTH
         if end <= first:
-            raise NothingToArchive(f"entries below {first} are archived already, and {end} is where whole bundles end")
+            raise NothingToArchive(f"entries below {first} are archived, and no whole bundle of 256 is due after them")
         if delete_rows:
             self.check_deletable(end)
         archived = Archived(first=first, end=end, size=checkpoint.size, root=checkpoint.root)
