@@ -117,6 +117,7 @@ SAME_WITNESS_KEY = cosignature_key_of(WITNESSES["X1"], "renamed.example").encode
         ("", None),
         (LOG_LINE, None),
         ("quorum none", None),
+        (f"{ALL}quorum none\nquorum X1", None),
         ("quorum none\nquorum none\n", 2),
         ("quorum X1\n" + witness("X1"), 1),
         ("quorum g\n", 1),
