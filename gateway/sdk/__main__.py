@@ -11,8 +11,9 @@ from gateway.wire.errors import ProofFailed
 _DESCRIPTION = """\
 Check a proof file offline.
 
-A proof file (written by `gateway audit prove`) holds the gateway's receipt for one
-exchange, the log entry it names, and the proof that this entry is in the public log.
+A proof file (written by `gateway audit prove`, as JSON or as a C2SP tlog-proof) holds
+the gateway's receipt for one exchange, the log entry it names, and the proof that this
+entry is in the public log.
 Nothing is sent anywhere and no server is asked: the file and the public keys suffice.
 
 The steps:

@@ -1,13 +1,15 @@
 """`gateway audit …`, as an operator and an outsider type it; and the proof they hand on."""
 
+import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import Entry
@@ -22,7 +24,9 @@ from gateway.audit.models import EventRow
 from gateway.errors import GatewayError
 from gateway.sdk.verify import verify
 from gateway.wire.encoding import b64_encode
-from gateway.wire.notes import verifier_key_of
+from gateway.wire.errors import ProofFailed
+from gateway.wire.log_proofs import parse_log_proof, verify_log_proof
+from gateway.wire.notes import parse_verifier_key, verifier_key_of
 from gateway.wire.proofs import PublicKeys, encode_public_keys
 from gateway.wire.receipts import issue_receipt
 from gateway.wire.signer import PrivateKeySigner
@@ -138,6 +142,66 @@ def test_a_proof_settles_the_matter_offline(exchanges: Exchanges, keys_file: Pat
     assert exchanges.run("prove", EXCHANGE).stdout_bytes == file.read_bytes()
 
 
+def test_a_proof_that_any_tlog_client_reads_settles_it_too(
+    exchanges: Exchanges, keys_file: Path, tmp_path: Path
+) -> None:
+    exchanges.log.record(300)
+    entry = exchanges.disclosed()
+    exchanges.disclosed("another-exchange")
+    exchanges.log.publish()
+    folder = tmp_path / "proofs"
+    asked = ("prove", EXCHANGE, "another-exchange", "--format", "tlog-proof", "-o", str(folder))
+    assert exchanges.run(*asked).exit_code == 0
+    file = folder / f"{EXCHANGE}.tlog-proof"
+    assert verify(file, keys_file).receipt.exchange == EXCHANGE
+    key = parse_verifier_key(exchanges.log.vkey)
+    assert verify_log_proof(entry.leaf, parse_log_proof(file.read_bytes()), [key]).size == 302
+
+    # What the proof carries beside itself is believed in nothing: another receipt names another entry.
+    stolen = parse_log_proof((folder / "another-exchange.tlog-proof").read_bytes()).extra
+    file.write_bytes(replace(parse_log_proof(file.read_bytes()), extra=stolen).encode())
+    with pytest.raises(ProofFailed) as failed:
+        verify(file, keys_file)
+    assert failed.value.step == "5 inclusion"
+    for extra in (None, b"{}", b"junk", b'{"entry": "AA==", "receipt": "x"}'):
+        file.write_bytes(replace(parse_log_proof(file.read_bytes()), extra=extra).encode())
+        with pytest.raises(ProofFailed):
+            verify(file, keys_file)
+
+
+def test_an_archived_exchange_is_proved_from_what_was_published(
+    exchanges: Exchanges, keys_file: Path, tmp_path: Path
+) -> None:
+    exchanges.disclosed()
+    exchanges.log.record(600)
+    exchanges.log.publish()
+    with exchanges.log.database.write() as session:
+        session.execute(delete(EventRow).where(EventRow.leaf_index < 256))
+    file = tmp_path / "proof.json"
+    assert exchanges.run("prove", EXCHANGE, "-o", str(file)).exit_code == 0
+    assert verify(file, keys_file).receipt.exchange == EXCHANGE
+
+
+def test_fsck_lists_every_fault_and_changes_its_exit_status(exchanges: Exchanges, tmp_path: Path) -> None:
+    log, state = exchanges.log, tmp_path / "fsck.checkpoint"
+    log.record(300)
+    log.publish()
+    assert exchanges.run("fsck", "--state", str(state)).exit_code == 0
+    assert state.read_bytes() == (log.files / "checkpoint").read_bytes()
+    log.record(10)
+    log.publish()
+    with log.database.write() as session:
+        session.execute(update(EventRow).where(EventRow.leaf_index.in_([20, 305])).values(outcome="refused"))
+    result = exchanges.run("fsck", "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["fault_count"]) == (1, 2)
+    assert [fault["index"] for fault in told["faults"]] == [20, 305]
+    since = exchanges.run("fsck", "--state", str(state))
+    assert (since.exit_code, "305" in since.stdout, " 20 " in since.stdout) == (1, True, False)
+    assert state.read_bytes() != (log.files / "checkpoint").read_bytes(), "what is unsound is not remembered"
+    assert exchanges.run("fsck", "--since", "306").exit_code == 0
+
+
 def test_another_event_about_the_same_exchange_is_not_taken_for_its_outcome(
     exchanges: Exchanges, keys_file: Path, tmp_path: Path
 ) -> None:
@@ -249,7 +313,7 @@ def test_every_detail_has_one_meaning_and_no_meaning_is_left_over() -> None:
     assert set(FIELDS) == {field for event in EVENTS.values() for field in event.fields}
 
 
-@pytest.mark.parametrize("command", ["verify", "prove", "key", "events"])
+@pytest.mark.parametrize("command", ["verify", "fsck", "prove", "monitor", "key", "events"])
 def test_every_command_explains_itself(exchanges: Exchanges, command: str) -> None:
     result = exchanges.run(command, "--help")
     assert result.exit_code == 0

@@ -183,5 +183,4 @@ def _tell_findings(found: Findings) -> None:
     if found.fault_count > len(found.faults):
         click.echo(f"        and {found.fault_count - len(found.faults)} more faults")
     size = found.checkpoint.size if found.checkpoint is not None else 0
-    told = f"{found.fault_count} faults" if found.fault_count else "no fault"
-    click.echo(f"{told} in a log of {size} published entries")
+    click.echo(f"faults: {found.fault_count}, published entries: {size}")

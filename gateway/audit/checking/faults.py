@@ -20,6 +20,7 @@ class FaultKind(StrEnum):
     DETAILS = "details"  # details that do not open their commitment
     HEAD = "head"  # the database's own account of how far the log has come
     STRAY = "stray"  # a file that does not belong to the log
+    ERASED = "erased"  # a key that the log records as destroyed, and that is there all the same
     PERMISSIONS = "permissions"  # a secret that others may read
 
 

@@ -19,6 +19,7 @@ from gateway.audit.checking.tree import Progress
 from gateway.audit.checking.trust import Trust
 from gateway.audit.checking.verify import check_tree
 from gateway.audit.errors import LogNotVerified, LogUnreadable
+from gateway.audit.keeping.erase import returned_keys
 from gateway.audit.tile_files import CHECKPOINT
 from gateway.db import Database
 from gateway.wire.encoding import b64_encode
@@ -114,8 +115,24 @@ def fsck(
     if store.log_dir.exists():
         check_folder(store.log_dir, published=published, numbered=numbered, report=found.report, remark=found.remark)
     check_private(store.private_dirs, report=found.report)
+
+    # 5. Keys that came back with a copy of their folder.
+    if store.audit_log is not None:
+        _check_erasures(store.database, store.audit_log, found)
     found.checkpoint = checkpoint
     return found
+
+
+def _check_erasures(database: Database, audit_log: AuditLog, found: Findings) -> None:
+    try:
+        for _tag, key_id in returned_keys(database, audit_log):
+            text = (
+                f"the key {key_id.hex()} is there, though the log records its destruction: `gateway work` destroys it"
+            )
+            found.report(Fault(kind=FaultKind.ERASED, text=text))
+    except OSError as error:
+        text = "the keys of people cannot all be read"
+        found.report(Fault(kind=FaultKind.ERASED, text=text, detail=str(error)))
 
 
 def _on_disk(store: Store, found: Findings, *, expected: bool) -> Checkpoint | None:

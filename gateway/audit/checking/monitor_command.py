@@ -123,7 +123,8 @@ class _Voice:
         open_now = {(finding.alarm.value, finding.about): finding for finding in last.findings}
         for over in [key for key in self._said if key not in open_now]:
             del self._said[over]
-            self._line(now, "info", {"ended": over[0], "about": over[1]}, f"no longer: {over[0]} {over[1]}".rstrip())
+            facts = {"message": "alert ended", "ended": over[0], "about": over[1]}
+            self._line(now, "info", facts, f"no longer: {over[0]} {over[1]}".rstrip())
         for key, finding in open_now.items():
             said = self._said.get(key)
             if said is None or now - said >= REPEATED_AFTER:
@@ -131,19 +132,18 @@ class _Voice:
                 self._alarm(now, finding)
         if last.size != self._told_size:
             self._told_size = last.size
-            facts = {"size": last.size, "new": last.new, "receipts_found": last.receipts_found}
+            found = {"size": last.size, "new": last.new, "receipts_found": last.receipts_found}
             text = f"{last.size} entries verified, {last.new} of them new; {last.receipts_found} receipts found"
-            self._line(now, "info", facts, text)
+            self._line(now, "info", {"message": "verified", **found}, text)
 
     def _alarm(self, now: datetime, finding: Finding) -> None:
-        facts = {"alert": finding.alarm.value, "about": finding.about}
-        self._line(now, "error", facts, f"{finding.alarm.value}: {finding.text}", event=finding.text)
+        # The shape of the gateway's own alerts, so that one rule of whoever collects lines finds both.
+        facts = {"message": "alert", "alert": finding.alarm.value, "about": finding.about, "text": finding.text}
+        self._line(now, "error", facts, f"{finding.alarm.value}: {finding.text}")
 
-    def _line(
-        self, now: datetime, level: str, facts: Mapping[str, object], text: str, *, event: str | None = None
-    ) -> None:
+    def _line(self, now: datetime, level: str, facts: Mapping[str, object], text: str) -> None:
         if self._as_json:
-            members = {"timestamp": rfc3339(now), "level": level, "event": event or text, **facts}
+            members = {"timestamp": rfc3339(now), "level": level, **facts}
             click.echo(json.dumps({name: value for name, value in members.items() if value != ""}))
         else:
             click.echo(f"{rfc3339(now)} {'ALARM ' if level == 'error' else ''}{text}")

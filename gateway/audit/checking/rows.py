@@ -104,7 +104,7 @@ def check_numbering(database: Database, *, published: int, now: datetime, merge_
         late = (EventRow.leaf_index.is_(None), EventRow.occurred_at < now - timedelta(seconds=merge_delay))
         count, oldest = session.execute(select(func.count(), func.min(EventRow.occurred_at)).where(*late)).one()
         if count:
-            text = f"{count} events have no index beyond the merge delay, the oldest since {rfc3339(oldest)}"
+            text = f"events without an index beyond the merge delay: {count}, the oldest since {rfc3339(oldest)}"
             report(Fault(kind=FaultKind.ROW, index=size, text=text))
 
 

@@ -1,5 +1,6 @@
 """The operator's check: every fault of the store is listed with its index, and nothing is changed."""
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from gateway.audit.checking.faults import FaultKind
 from gateway.audit.checking.fsck import Findings, Store, fsck
 from gateway.audit.checking.sources import FileSource
 from gateway.audit.checking.trust import read_checkpoint, trust_in
+from gateway.audit.keeping.erase import erase_subject
 from gateway.audit.models import EventRow, LogHeadRow
 from gateway.wire.merkle import leaf_hash
 from gateway.wire.notes import Checkpoint
@@ -141,7 +143,7 @@ def test_a_row_numbered_beyond_the_log_and_events_left_waiting_are_found(sound: 
     sound.clock.advance(seconds=11)
     found = checked(sound)
     assert places(found) == {(FaultKind.ROW, 900), (FaultKind.ROW, SIZE)}
-    assert "1 events have no index beyond the merge delay" in found.faults[-1].text
+    assert "events without an index beyond the merge delay: 1" in found.faults[-1].text
 
 
 def test_numbered_entries_that_are_not_published_yet_must_be_there(sound: TestLog) -> None:
@@ -241,3 +243,13 @@ def test_faults_are_bounded_and_counted(sound: TestLog, monkeypatch: pytest.Monk
         session.execute(update(EventRow).values(leaf_hash=leaf_hash(b"another")))
     found = checked(sound)
     assert (len(found.faults), found.fault_count) == (20, SIZE)
+
+
+def test_a_key_that_came_back_after_its_erasure_is_a_fault(sound: TestLog, tmp_path: Path) -> None:
+    copy = shutil.copytree(sound.directory / "subject-keys", tmp_path / "copy")
+    erase_subject(sound.database, sound.audit, subject="person-1", by="O Sample", reason="asked", at=sound.clock.now())
+    sound.publish()
+    assert not checked(sound).faults
+    shutil.rmtree(sound.directory / "subject-keys")
+    shutil.copytree(copy, sound.directory / "subject-keys")
+    assert places(checked(sound)) == {(FaultKind.ERASED, None)}
