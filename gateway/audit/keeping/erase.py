@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.audit.append import AuditLog, Event
-from gateway.audit.errors import DetailsErased, DetailsLost, NothingToErase
+from gateway.audit.errors import DetailsAltered, DetailsErased, DetailsLost, NothingToErase
 from gateway.audit.events import DONE
 from gateway.audit.recorded import ERASED, erased_keys, erasure_reference, is_erased
 from gateway.db import Database
@@ -62,8 +62,8 @@ def returned_keys(database: Database, audit_log: AuditLog) -> tuple[tuple[str, b
         for event_id, key_id in erased_keys(session).items():
             try:
                 tag = str(audit_log.details_of(session, event_id)["subject_tag"])
-            except (DetailsErased, DetailsLost):
-                # Made again from the published log, or the general key is gone: only the key's id is known.
+            except (DetailsErased, DetailsLost, DetailsAltered):
+                # Made again from the published log, the general key gone, the row changed: the key's id is known alone.
                 nameless.add(key_id)
                 continue
             if keys.find_key(tag, key_id) is not None:
