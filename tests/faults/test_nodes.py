@@ -25,7 +25,7 @@ from tests.kit.processes import processes
 from tests.kit.tls import TestAuthority
 from tests.kit.world import Asking
 
-pytestmark = [pytest.mark.prove, pytest.mark.postgresql, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.prove, pytest.mark.postgresql, pytest.mark.timeout(300)]
 
 SETTINGS = {
     "provider_timeout": 2.0,
@@ -92,16 +92,16 @@ def test_cookies_are_for_tls_alone_though_the_last_hop_is_not(topology: Topology
 def test_nodes_are_restarted_one_after_the_other_and_no_request_fails(topology: Topology) -> None:
     asking = topology.world.asking()
     with visited_all_the_while(topology.world, asking) as visits:
-        wait_until(lambda: visits.answered["sign_in"] >= 1, within_seconds=30)
+        wait_until(lambda: visits.answered["sign_in"] >= 1 or bool(visits.failed), within_seconds=60)
         for node in topology.nodes:
             before, others = topology.times_up(node), visits.answered.total()
             node.running.process.terminate()
-            assert node.running.process.wait(60) == 0
+            assert node.running.process.wait(90) == 0
             node.start()
             topology.wait_until_up(node, more_often_than=before)
             assert visits.answered.total() > others, "nobody was served meanwhile"
         signed_in = visits.answered["sign_in"]
-        wait_until(lambda: visits.answered["sign_in"] > signed_in, within_seconds=30)
+        wait_until(lambda: visits.answered["sign_in"] > signed_in or bool(visits.failed), within_seconds=60)
     assert visits.failed == []
     rows = assert_accounted_for(topology.world, asking, visits.receipts)
     assert {str(row.id) for row in rows} == {receipt.exchange for receipt in visits.receipts}
@@ -199,7 +199,7 @@ def _assert_unavailable_within_bounds(topology: Topology, asking: Asking) -> Non
 def _assert_all_is_well(topology: Topology, asking: Asking, load: Load) -> None:
     """Everybody is served again, and the log holds what clients were told, once each."""
     world = topology.world
-    wait_until(lambda: _session(topology).get(f"{world.issuer}/readyz", timeout=20).ok, within_seconds=30)
+    wait_until(lambda: _session(topology).get(f"{world.issuer}/readyz", timeout=20).ok, within_seconds=60)
     wait_until_none_is_open(world, asking)
     rows = assert_accounted_for(world, asking, load.told)
     told = [receipt.exchange for receipt in load.told]
