@@ -1,13 +1,19 @@
 """Each write, fsync and rename fails once (EIO, ENOSPC), and the process that met it goes on without a restart."""
 
+import errno
+import os
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from gateway.audit.append import Entry
+from gateway.db import Database
 from gateway.wire.tiles import TILE_WIDTH
 from tests.faults.apart import STRIDE, apart, recorder, sequence_until_quiet
 from tests.kit.log import TestLog
@@ -68,6 +74,52 @@ def test_what_could_not_be_made_durable_is_not_acknowledged(log: TestLog, tmp_pa
     assert {str(event) for event in acknowledged} <= set(outsider.events)
     with log.database.read() as session:
         assert all(log.audit.details_of(session, event) for event in acknowledged)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "rename"), (Database, "write")])
+def test_what_failed_but_had_happened_is_not_published_twice(
+    log: TestLog, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    """The sequencer is told of a failure though the rename, or the commit, was done: no strace does that, so we do."""
+    outsider, recorded, failed = Outsider(location=log.files, vkey=log.vkey), list[Entry](), 0
+    for number in count(1):
+        recorded += log.record((TILE_WIDTH - NEW // 2 - len(recorded)) % TILE_WIDTH)
+        log.publish()
+        recorded += log.record(NEW)
+        with monkeypatch.context() as patch:
+            lied = lie_once(patch, owner, name, at_call=number)
+            sequence_until_quiet(log)
+        assert outsider.look() == len(recorded)
+        if not lied():
+            break
+        failed += 1
+    assert failed >= 2
+    log.assert_verifies(recorded, exactly=True)
+
+
+def lie_once(patch: pytest.MonkeyPatch, owner: Any, name: str, *, at_call: int) -> Callable[[], bool]:
+    """Let one call be done and fail all the same; tells later whether it came to that."""
+    original, calls = getattr(owner, name), count(1)
+    lied: list[int] = []
+
+    def happened() -> None:
+        if next(calls) == at_call:
+            lied.append(at_call)
+            raise OSError(errno.EIO, "it was done, but this is what you are told")
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        happened()
+        return result
+
+    @contextmanager
+    def entered(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        with original(*args, **kwargs) as value:
+            yield value
+        happened()
+
+    patch.setattr(owner, name, entered if owner is Database else called)
+    return lambda: bool(lied)
 
 
 def assert_some_failed(failed: Counter[str], log: TestLog) -> None:
