@@ -45,14 +45,15 @@ class Recorder:
 
     _read_end: int
     _write_end: int
+    newcomer: str = "newcomer"
+    """A person whom no job before has heard of, where the test says so."""
 
     def record_some(self, log: TestLog) -> None:
-        """Two events about a person never heard of, one about a person known, one about nobody.
+        """Two events about the newcomer, one about a person known, one about nobody.
 
         What fails is not acknowledged, and the next one has its turn.
         """
-        newcomer = f"newcomer-{os.getpid()}"
-        for subject in (newcomer, newcomer, "person-1", None):
+        for subject in (self.newcomer, self.newcomer, "person-1", None):
             try:
                 with log.database.write() as session:
                     entry = log.audit.append(session, an_event(subject=subject), at=log.clock.now())

@@ -57,6 +57,7 @@ def test_what_could_not_be_made_durable_is_not_acknowledged(log: TestLog, tmp_pa
     with recorder() as recording:
         for call in FAILING[error]:
             for number in count(1, STRIDE.get(call, 1)):
+                recording.newcomer = f"newcomer to {call} {number}"
                 ended = run_with_faults(
                     apart(log, recording.record_some), fails_at(call, number, error=error), output=tmp_path / "calls"
                 )
