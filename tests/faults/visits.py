@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import requests
 
+from gateway.demo.browser import PageRefused
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.receipts import Receipt
 from tests.faults.pressure import verified
@@ -70,7 +71,7 @@ def visited_all_the_while(world: World, asking: Asking) -> Iterator[Visits]:
             while not stop.wait(0.02):  # somebody else needs the machine too
                 try:
                     visits.note(visit.__name__, visit(http))
-                except (requests.RequestException, AssertionError, LookupError) as error:
+                except (requests.RequestException, PageRefused, AssertionError, LookupError) as error:
                     visits.note_failure(visit.__name__, error)
 
     kinds = (question, question, refused_question, reading, sign_in)
