@@ -10,6 +10,7 @@ from gateway.backup.errors import BackupRefused
 from gateway.backup.making import back_up
 from gateway.backup.manifest import MANIFEST, read_manifest
 from gateway.backup.restoring import check_backup
+from gateway.wire.tiles import decode_entry_bundle
 from tests.backup.house import House, files_under
 from tests.kit.log import assert_log_verifies
 from tests.kit.postgres import find_programs
@@ -70,7 +71,7 @@ def test_the_databases_password_is_on_no_command_line(
 
 def test_what_is_published_meanwhile_is_left_out(house: House, tmp_path: Path) -> None:
     """The copy stays at its own checkpoint although partial tiles become full, and go, under its hands."""
-    house.record(200)
+    house.record(300)
     house.publish()
     size = house.outsider().look()
     happened: list[str] = []
@@ -89,6 +90,8 @@ def test_what_is_published_meanwhile_is_left_out(house: House, tmp_path: Path) -
     assert happened == ["copying the log"]
     assert manifest.size == size
     assert len(assert_log_verifies(tmp_path / "copy" / "log", house.vkey)) == size
+    [cut] = (tmp_path / "copy" / "log" / "tile" / "entries" / "001.p").iterdir()
+    assert len(decode_entry_bundle(cut.read_bytes())) == int(cut.name) == size - 256
 
 
 def test_a_folder_that_is_there_is_left_alone(house: House, tmp_path: Path) -> None:

@@ -190,6 +190,11 @@ def test_every_file_of_a_backup_is_held_to_the_byte(house: House, empty_database
         flip_a_bit(tmp_path / "damaged" / name)
         (tmp_path / "damaged" / name).unlink()
         assert isinstance(restored.restore(tmp_path / "damaged").exception, GatewayError), name
+    shutil.rmtree(tmp_path / "damaged")
+    shutil.copytree(tmp_path / "copy", tmp_path / "damaged")
+    manifest = tmp_path / "damaged" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"made_at": "20', '"made_at": "21'))
+    assert "was changed after it was written" in str(restored.restore(tmp_path / "damaged").exception)
     # Nothing was touched: the sound one goes in.
     assert restored.restore(tmp_path / "copy").exit_code == 0
 
