@@ -9,6 +9,7 @@ What each module promises:
 - `noise`: unauthenticated requests are counted, so that a flood cannot become a permanent log.
 - `sequencer`: committed events are numbered, written as C2SP tiles, signed, published; restartable at any point.
 - `tile_files`, `sources`, `verify`, `prove`: the files, reading them anywhere, checking them all, proving one entry.
+- `keeping`: details are erased, forgotten after their time, archived, exported, each step itself an entry.
 - `recorded`: questions about events; `views`, `commands`: the doors.
 
 Only this room touches audit rows. It leaves to others what an event means and who may read it.

@@ -144,7 +144,14 @@ def _export_command(open_gateway: OpenGateway) -> click.Command:
     day = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
     @click.command("export")
-    @click.option("--format", "form", type=click.Choice([item.value for item in Format]), default=Format.JSONL.value)
+    @click.option(
+        "--format",
+        "form",
+        type=click.Choice([item.value for item in Format]),
+        default=Format.JSONL.value,
+        show_default=True,
+        help="What a line is.",
+    )
     @click.option("--since", type=day, help="From the first entry of this time on (UTC).")
     @click.option("--until", type=day, help="Before the first entry of this time (UTC).")
     @click.option("--from-index", type=click.IntRange(min=0), metavar="INDEX", help="From this entry on.")
