@@ -36,7 +36,7 @@ log = structlog.get_logger("gateway.audit.witnesses")
 
 GRACE = 0.25
 """Seconds for which further cosignatures are waited for once the quorum has cosigned."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 RECORDED_AFTER = 60.0
 """Seconds between two entries about one witness: one that comes and goes must not fill the log."""
 
@@ -62,6 +62,7 @@ class _Witness:
     failures: int = 0
     rests_until: float = 0.0
     alert: Alert | None = None
+    last: Outcome | None = None
     recorded: str = "well"
     recorded_at: float = float("-inf")
 
@@ -126,6 +127,7 @@ class Witnesses:
 
     def late(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Return cosignatures of this checkpoint that came after it was published, each once."""
+        self._record_changes()
         return tuple(
             line.encode()
             for outcome in self._harvest()
@@ -229,10 +231,19 @@ class Witnesses:
         if alert is not None:
             self._alerts.raised(alert, about=name, reason=outcome.told)
         witness.alert = alert
-        state = "well" if alert is None else alert.value
-        if state != witness.recorded and now - witness.recorded_at >= RECORDED_AFTER:
-            witness.recorded, witness.recorded_at = state, now
-            self._record(name, outcome)
+        witness.last = outcome
+        self._record_changes()
+
+    def _record_changes(self) -> None:
+        """Record how each witness does, where that is not what was recorded last."""
+        now = self._monotonic()
+        for witness in self._witnesses:
+            if witness.last is None or now - witness.recorded_at < RECORDED_AFTER:
+                continue
+            state = "well" if isinstance(witness.last, Cosigned) else witness.last.state
+            if state != witness.recorded:
+                witness.recorded, witness.recorded_at = state, now
+                self._record(witness.key.name, witness.last)
 
     def _record(self, name: str, outcome: Outcome) -> None:
         if isinstance(outcome, Cosigned):

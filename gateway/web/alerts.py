@@ -54,4 +54,5 @@ class Alerts:
         with self._lock:
             said = self._said.pop((alert, about), None)
         if said is not None:
-            log.info("alert ended", ended=alert.value, **({"about": about} if about else {}))
+            # Above INFO: whoever sees that it began sees that it is over.
+            log.warning("alert ended", ended=alert.value, **({"about": about} if about else {}))
