@@ -1,10 +1,15 @@
 """Keys are made once, durably, and named so that a listing tells nothing."""
 
+import fcntl
 import hashlib
+import os
+import shutil
 import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 
 import pytest
@@ -122,3 +127,22 @@ def test_a_key_file_that_is_put_in_the_place_of_another_is_what_counts(tmp_path:
     path = tmp_path / "keys" / used.tag[:2] / used.tag
     path.write_bytes(bytes(48))
     assert keys.key_for("person-1").key == bytes(32)
+
+
+def test_a_file_that_may_not_be_durable_yet_is_not_used_before_its_maker_is_done(tmp_path: Path) -> None:
+    keys = SubjectKeys(tmp_path / "keys")
+    used = keys.key_for("person-1")
+    shard = tmp_path / "keys" / used.tag[:2]
+    making = os.open(shard, os.O_RDONLY | os.O_DIRECTORY)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            fcntl.flock(making, fcntl.LOCK_EX)
+            assert keys.key_for("person-1") == used, "a file known to be durable waits for nobody"
+            shutil.copyfile(shard / used.tag, shard / "unfinished")
+            (shard / "unfinished").rename(shard / used.tag)
+            asked = pool.submit(keys.key_for, "person-1")
+            with pytest.raises(NotYet):
+                asked.result(timeout=0.3)
+        finally:
+            os.close(making)
+        assert asked.result() == used
