@@ -88,7 +88,7 @@ class Monitor:
     def __init__(self, watch: Watch) -> None:
         """Read what is remembered; raises `StateUnusable` rather than begin anew with a damaged memory."""
         self._watch = watch
-        self._state = load_state(watch.state_file, watch.trust)
+        self._state = self._saved = load_state(watch.state_file, watch.trust)
 
     def look(self, *, now: datetime, progress: Progress | None = None) -> Round:
         """Look once. Nothing is raised for what the log does: it is all in the findings."""
@@ -217,10 +217,13 @@ class Monitor:
         return [Finding(alarm=Alarm.NOT_ADVANCING, text=text)]
 
     def _remember(self) -> list[Finding]:
+        if self._state == self._saved:
+            return []
         try:
             save_state(self._watch.state_file, self._state)
         except StateUnusable as error:
             return [Finding(alarm=Alarm.STATE_UNWRITABLE, text=error.public)]
+        self._saved = self._state
         return []
 
 

@@ -13,6 +13,7 @@ import click
 from gateway.audit.checking.monitor import Finding, Monitor, Round, Watch
 from gateway.audit.checking.options import CA_FILE, FILE, KEYS, POLICY, progress_bar, trust_of
 from gateway.audit.checking.sources import source_of
+from gateway.audit.checking.tree import Progress
 from gateway.clock import Clock, SystemClock, rfc3339
 from gateway.errors import GatewayError
 
@@ -85,16 +86,20 @@ def monitor_command() -> click.Command:
             watching = Monitor(watch)
         except GatewayError as error:
             raise click.ClickException(error.public) from error
-        last = _run(watching, _Voice(as_json=as_json), every=0.0 if once else every, clock=SystemClock())
-        if last.findings:
+        if not _run(watching, _Voice(as_json=as_json), every=0.0 if once else every, clock=SystemClock()):
             raise SystemExit(1)
 
     return monitor
 
 
-def _run(monitor: Monitor, voice: "_Voice", *, every: float, clock: Clock) -> Round:
-    """Look until told to stop, or once where `every` is 0; returns the last round."""
+class _Stopped(Exception):
+    """Told to stop in the middle of a look: nothing of it is remembered."""
+
+
+def _run(monitor: Monitor, voice: "_Voice", *, every: float, clock: Clock) -> bool:
+    """Look until told to stop, or once where `every` is 0; returns whether all was well at the last look."""
     stop = threading.Event()
+    well = True
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -104,11 +109,24 @@ def _run(monitor: Monitor, voice: "_Voice", *, every: float, clock: Clock) -> Ro
             signal.signal(number, ask_to_stop)
     while True:
         now = clock.now()
-        with progress_bar("Verifying entries") as progress:
-            last = monitor.look(now=now, progress=progress)
+        try:
+            with progress_bar("Verifying entries") as progress:
+                last = monitor.look(now=now, progress=_stopping(progress, stop))
+        except _Stopped:
+            return well
         voice.tell(last, now=now)
+        well = not last.findings
         if not every or stop.wait(every):
-            return last
+            return well
+
+
+def _stopping(progress: Progress, stop: threading.Event) -> Progress:
+    def told(done: int, total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        progress(done, total)
+
+    return told
 
 
 class _Voice:

@@ -63,7 +63,7 @@ def load_state(path: Path, trust: Trust) -> MonitorState:
         note = members["checkpoint"].encode() if members["checkpoint"] is not None else None
         grown_at = parse_rfc3339(members["grown_at"]) if members["grown_at"] is not None else None
         receipts = {name: _watched(item) for name, item in members["receipts"].items()}
-        checkpoint = trust.open(note) if note is not None else None
+        checkpoint = trust.open_remembered(note) if note is not None else None
     except (MalformedInput, LogNotVerified) as error:
         raise StateUnusable(f"{path}: {error.public}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -22,7 +22,7 @@ def load_remembered(path: Path, trust: Trust) -> Checkpoint | None:
     if note is None:
         return None
     try:
-        return trust.open(note)
+        return trust.open_remembered(note)
     except LogNotVerified as error:
         raise StateUnusable(f"{path}: {error.public}") from error
 

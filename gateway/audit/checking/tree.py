@@ -20,7 +20,7 @@ from gateway.wire.tiles import TILE_WIDTH, Tile, decode_entry_bundle, entries_pa
 Progress = Callable[[int, int], None]
 """Called with how many entries are checked, and how many there are."""
 CheckEntries = Callable[[int, Sequence[bytes]], None]
-"""Called with the index of the first of a run of entries, and the run, once they are known to be in the tiles."""
+"""Called with the index of the first of a run of entries, and the run, once those not in the tiles are reported."""
 
 _BITS = 8  # a tile spans eight levels of the tree
 

@@ -31,10 +31,21 @@ class Trust:
 
     def open(self, note: bytes) -> Checkpoint:
         """Open a signed checkpoint; lines by anybody else are ignored. Raises `LogNotVerified`."""
+        if self.policy is None:
+            return self.open_remembered(note)
         try:
-            if self.policy is None:
-                return open_checkpoint(note, self.keys)
             return open_checkpoint_under(self.policy, note, log_keys=self.keys or None).checkpoint
+        except InvalidNote as error:
+            raise LogNotVerified(f"the checkpoint: {error.public}", detail=error.detail) from error
+
+    def open_remembered(self, note: bytes) -> Checkpoint:
+        """Open a checkpoint that was accepted before; raises `LogNotVerified`.
+
+        No quorum is asked for: what the log has signed binds it, and the policy may have grown since.
+        """
+        keys = self.keys or tuple(log.key for log in (self.policy.logs if self.policy is not None else ()))
+        try:
+            return open_checkpoint(note, keys)
         except InvalidNote as error:
             raise LogNotVerified(f"the checkpoint: {error.public}", detail=error.detail) from error
 

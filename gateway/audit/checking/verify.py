@@ -112,9 +112,10 @@ def check_tree(
 
     Every fault is told to `report`; when that does not raise, the check goes on to the end.
     """
-    old_size = remembered.size if remembered is not None else 0
     if remembered is not None and not _may_continue(checkpoint, remembered, report):
-        return
+        # Reported. Where that did not end it, the whole log is checked for what it is.
+        remembered = None
+    old_size = remembered.size if remembered is not None else 0
     tree = TreeCheck(source, size=checkpoint.size, report=report, old_size=old_size)
     begin = old_size if first is None else first
     tree.check(begin, checkpoint.size, check_entries=check_entries, progress=progress)

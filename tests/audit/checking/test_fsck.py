@@ -237,6 +237,13 @@ def test_a_damaged_tile_is_not_told_as_a_fork(sound: TestLog) -> None:
     assert FaultKind.HISTORY not in {fault.kind for fault in checked(sound, remembered=before).faults}
 
 
+def test_a_rolled_back_log_is_told_and_checked_all_the_same(sound: TestLog) -> None:
+    later = Checkpoint(origin="gateway.example/log", size=SIZE + 5, root=bytes(32))
+    flip(sound.files / "tile/entries/000", 40)
+    found = places(checked(sound, remembered=later))
+    assert found == {(FaultKind.HISTORY, SIZE), (FaultKind.ENTRY, 0), (FaultKind.ROW, 0)}
+
+
 def test_faults_are_bounded_and_counted(sound: TestLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.audit.checking.fsck.MAX_LISTED", 20)
     with sound.database.write() as session:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -42,7 +42,18 @@ def log(tmp_path: Path) -> BuiltLog:
 
 
 class _Files(SimpleHTTPRequestHandler):
+    """Serves files; whoever sets a gate is told when `path` is asked for, and lets it through."""
+
     protocol_version = "HTTP/1.1"
+    gate: ClassVar[tuple[str, threading.Event, threading.Event] | None] = None
+
+    def do_GET(self) -> None:
+        """Serve a file."""
+        if self.gate is not None and self.path == self.gate[0]:
+            _path, reached, let_through = self.gate
+            reached.set()
+            let_through.wait(timeout=60)
+        super().do_GET()
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -147,6 +158,16 @@ def test_a_policy_demands_its_witnesses(log: BuiltLog, tmp_path: Path) -> None:
     assert run(*arguments).exit_code == 2
 
 
+def test_a_policy_that_has_grown_makes_nothing_remembered_unusable(log: BuiltLog, tmp_path: Path) -> None:
+    state, policy = tmp_path / "seen.checkpoint", tmp_path / "policy.txt"
+    arguments = ("verify", "--from", log.directory, "--policy", policy, "--state", state)
+    policy.write_text(f"log {log.vkey}\nquorum none\n")
+    assert run(*arguments).exit_code == 0
+    witness = cosignature_key_of(PrivateKeySigner.generate("Ed25519"), "witness.example/w1").encode()
+    policy.write_text(f"log {log.vkey}\nwitness w1 {witness}\nquorum w1\n")
+    assert "too few witnesses" in run(*arguments).stderr, "the log fails, the memory does not"
+
+
 def test_an_archive_does_not_pass_for_the_whole_log(log: BuiltLog) -> None:
     (log.directory / "range.json").write_text('{"format": "gateway-log-range/1", "first": 256, "end": 512}')
     (log.directory / "tile/entries/000").unlink()
@@ -242,3 +263,23 @@ def test_a_monitor_runs_on_says_what_it_finds_and_ends_when_told(log: BuiltLog, 
     told, _said = again.communicate(timeout=30)
     assert again.returncode == 1
     assert "ALARM log_not_verified" in told
+
+
+def test_a_monitor_that_is_told_to_stop_does_not_finish_a_long_look_first(
+    log: BuiltLog, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.publish(entries_up_to(20_000)[700:])
+    reached, let_through = threading.Event(), threading.Event()
+    monkeypatch.setattr(_Files, "gate", ("/log/tile/entries/005", reached, let_through))
+    watching = monitor("--from", address, "--key", log.vkey, "--state", tmp_path / "monitor.json")
+    try:
+        assert reached.wait(timeout=50), "it looks"
+        watching.send_signal(signal.SIGTERM)
+        let_through.set()
+        told, _said = watching.communicate(timeout=30)
+    finally:
+        let_through.set()
+        watching.kill()
+        watching.wait()
+    assert (watching.returncode, told) == (0, "")
+    assert not (tmp_path / "monitor.json").exists()
