@@ -2,6 +2,7 @@
 
 import ast
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -11,6 +12,9 @@ from sqlalchemy import text
 
 from gateway.db import Database
 from gateway.migrate import MIGRATIONS, is_current, migrate, newest_revision
+from gateway.wire.signer import PrivateKeySigner
+from tests.kit.clock import FrozenClock
+from tests.kit.log import TestLog
 
 # What takes something away, or demands what older code does not write. `op.execute` may fill what was added.
 TAKES_AWAY = {"drop_table", "drop_column", "drop_constraint", "rename_table", "alter_column", "create_check_constraint"}
@@ -52,6 +56,21 @@ def test_old_code_serves_on_the_shape_of_a_later_release_and_leaves_it_alone(dat
     assert is_current(database)
     migrate(database.url.render_as_string(hide_password=False))
     assert revision_of(database) == later
+
+
+def test_old_code_records_and_publishes_on_tables_that_have_grown(
+    database: Database, tmp_path: Path, clock: FrozenClock
+) -> None:
+    with database.write() as session:
+        for table in ("audit_events", "audit_log_head", "exchanges"):
+            session.execute(text(f"ALTER TABLE {table} ADD COLUMN of_a_later_release VARCHAR(200)"))
+        session.execute(text("CREATE TABLE of_a_later_release (id INTEGER PRIMARY KEY)"))
+    set_revision(database, "0999_of_a_later_release")
+    signer = PrivateKeySigner.generate("Ed25519")
+    log = TestLog(database=database, directory=tmp_path, signer=signer, clock=clock)
+    entries = log.record(3)
+    assert log.publish() == 3
+    log.assert_verifies(entries, exactly=True)
 
 
 @pytest.mark.parametrize("strange", ["0000_before", "abcdef012345", "", "0007_of_somebody_else"])
