@@ -7,7 +7,7 @@ from tests.kit.log import TestLog
 
 
 def test_the_log_is_late_until_what_waits_is_published(log: TestLog) -> None:
-    promise = MergeDelay(log.database, clock=log.clock, seconds=10)
+    promise = MergeDelay(log.database, log_dir=log.files, clock=log.clock, seconds=10)
     promise.check()
     log.record()
     log.clock.advance(seconds=10)
@@ -21,7 +21,7 @@ def test_the_log_is_late_until_what_waits_is_published(log: TestLog) -> None:
 
 
 def test_a_numbered_event_is_late_too_while_it_is_not_published(log: TestLog) -> None:
-    promise = MergeDelay(log.database, clock=log.clock, seconds=10)
+    promise = MergeDelay(log.database, log_dir=log.files, clock=log.clock, seconds=10)
     log.record()
     log.sequencer()._number()
     log.clock.advance(seconds=11)
@@ -30,7 +30,7 @@ def test_a_numbered_event_is_late_too_while_it_is_not_published(log: TestLog) ->
 
 
 def test_a_good_finding_is_not_believed_beyond_the_moment_at_which_an_event_is_late(log: TestLog) -> None:
-    promise = MergeDelay(log.database, clock=log.clock, seconds=10)
+    promise = MergeDelay(log.database, log_dir=log.files, clock=log.clock, seconds=10)
     log.record()
     log.clock.advance(seconds=10)
     promise.check_lately()  # not late yet, with not a moment left
