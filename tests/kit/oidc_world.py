@@ -340,6 +340,7 @@ def under_gunicorn(processes: Processes, *, database_url: str, state_dir: Path) 
         "GATEWAY_DEMONSTRATION": "true",
         "GATEWAY_LISTEN": settings.listen,
         "GATEWAY_LOG_LEVEL": "WARNING",
+        "GATEWAY_MERGE_DELAY": str(settings.merge_delay),
     }
     processes.start(gunicorn_arguments(settings), env=env, name="gateway", ready_url=f"{settings.issuer}/healthz")
     try:
