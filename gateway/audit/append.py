@@ -120,7 +120,8 @@ class AuditLog:
         """Write an event that belongs to no other change, and return once it is durable.
 
         It shares one transaction with what other threads of this process record meanwhile; never call it inside a
-        transaction, whose end it would wait for. Refuses what `append` refuses; raises `DatabaseUnavailable` when it was not written, `CommitUnconfirmed` when nobody can tell.
+        transaction, whose end it would wait for. Refuses what `append` refuses; raises `DatabaseUnavailable` when it
+        was not written, `CommitUnconfirmed` when nobody can tell.
         """
         entry, row = self._prepared(event, at=at)
         self._events.write(row)
