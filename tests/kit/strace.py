@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ATTACH_SECONDS = 10
+LET_GO_SECONDS = 3
 LASTING = (
     *("write", "pwrite64", "ftruncate", "fsync", "fdatasync"),
     *("rename", "renameat", "renameat2", "link", "unlink", "unlinkat", "mkdir", "rmdir"),
@@ -98,9 +99,7 @@ def faults_in(pids: Collection[int], *faults: Fault, output: Path) -> Iterator[N
         _wait_until_attached(tracer, told, pids)
         yield
     finally:
-        if tracer.poll() is None:
-            tracer.send_signal(signal.SIGINT)  # it lets go, and the process runs on
-        tracer.wait(ATTACH_SECONDS)
+        _let_go(tracer)
 
 
 def run_with_faults(job: Callable[[], None], *faults: Fault, output: Path, within_seconds: float = 30) -> Ended:
@@ -125,6 +124,17 @@ def run_with_faults(job: Callable[[], None], *faults: Fault, output: Path, withi
     finally:
         os.close(go_end)
     return Ended(status=status, seen=output.read_text(errors="replace"))
+
+
+def _let_go(tracer: subprocess.Popen[bytes]) -> None:
+    """End strace; what it held runs on. It waits for what is stopped or dying: then the kernel lets go for it."""
+    if tracer.poll() is None:
+        tracer.send_signal(signal.SIGINT)
+    try:
+        tracer.wait(LET_GO_SECONDS)
+    except subprocess.TimeoutExpired:
+        tracer.kill()
+        tracer.wait()
 
 
 def _run_when_told(job: Callable[[], None], wait_end: int) -> None:
