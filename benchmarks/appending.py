@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.audit.append import AuditLog, Event
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.clock import SystemClock
-from gateway.db import Database
+from gateway.db import Database, new_id
 from gateway.errors import GatewayError
 
 PEOPLE = 200
@@ -31,7 +31,7 @@ def an_event(person: int) -> Event:
         members=("E06000008", "dwp"),
         details={"client": "blackburn-portal", "purpose": "fsm", "fields_disclosed": ["eligible", "tier"]},
         subject=f"person-{person}",
-        reference=secrets.token_hex(16),
+        reference=str(new_id()),
     )
 
 
