@@ -141,10 +141,8 @@ class HttpClient:
 
     def _make_pool(self, scheme: str, address: str, port: int, hostname: str) -> urllib3.HTTPConnectionPool:
         if scheme == "http":
-            plain = urllib3.HTTPConnectionPool(address, port, maxsize=16)
-            plain.ConnectionCls = _TimedHttp
-            return plain
-        pool = urllib3.HTTPSConnectionPool(
+            return TimedHttpPool(address, port, maxsize=16)
+        return TimedHttpsPool(
             address,
             port,
             maxsize=16,
@@ -152,8 +150,6 @@ class HttpClient:
             server_hostname=hostname,
             assert_hostname=hostname,
         )
-        pool.ConnectionCls = _TimedHttps
-        return pool
 
 
 def _judged_address(host: str, port: int, *, allowed: bool) -> str:
@@ -228,3 +224,15 @@ class _TimedHttps(HTTPSConnection):
     def getresponse(self) -> Any:
         _timed(self)
         return super().getresponse()
+
+
+class TimedHttpPool(urllib3.HTTPConnectionPool):
+    """Connections over which an answer is whole within `Timeout(total=…)` of its request, or cut off."""
+
+    ConnectionCls = _TimedHttp
+
+
+class TimedHttpsPool(urllib3.HTTPSConnectionPool):
+    """As `TimedHttpPool`, under TLS."""
+
+    ConnectionCls = _TimedHttps

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.checking.sources import HttpSource
+from gateway.audit.errors import LogUnreadable
 from gateway.outgoing.http_client import HttpClient, TooSlow, Unreachable
 from tests.kit.tls import TestAuthority
 
@@ -46,7 +48,7 @@ def dripping(
             thread.join()
 
 
-@pytest.mark.parametrize(
+in_any_part = pytest.mark.parametrize(
     ("at_once", "drip"),
     [
         (b"", b"H"),
@@ -69,12 +71,25 @@ def dripping(
         "in a body without an end",
     ],
 )
+
+
+@in_any_part
 def test_an_answer_that_drips_is_cut_off_in_time(at_once: bytes, drip: bytes) -> None:
     with dripping(at_once, drip) as address:
         client = HttpClient(allow_loopback=(address,), allow_plain_http=True)
         began = time.monotonic()
         with pytest.raises(TooSlow):
             client.request("GET", f"http://{address}/", headers={}, timeout_seconds=GIVEN_SECONDS, max_bytes=10_000)
+        assert time.monotonic() - began < GIVEN_SECONDS + 1
+
+
+@in_any_part
+def test_a_log_that_drips_keeps_no_outsider_from_raising_the_alarm(at_once: bytes, drip: bytes) -> None:
+    with dripping(at_once, drip) as address:
+        source = HttpSource(f"http://{address}", seconds=GIVEN_SECONDS)
+        began = time.monotonic()
+        with pytest.raises(LogUnreadable):
+            source.read("checkpoint")
         assert time.monotonic() - began < GIVEN_SECONDS + 1
 
 

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import ProxyManager
+from urllib3.util import Timeout
 
 from gateway.audit.errors import LogUnreadable
 from gateway.audit.tile_files import TileFiles, full_path
+from gateway.outgoing.http_client import TimedHttpPool, TimedHttpsPool
 from gateway.wire.tiles import MAX_ENTRY_BYTES, TILE_WIDTH
 
 MAX_FILE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
@@ -25,8 +29,10 @@ RANGE_FILE = "range.json"
 RANGE_FORMAT = "gateway-log-range/1"
 
 _SECONDS = 30.0  # for one file, whole
+_CONNECT_SECONDS = 5.0
 _CHUNK = 65_536
 _AT_ONCE = 8  # requests under way to one log
+_TIMED_POOLS = {"http": TimedHttpPool, "https": TimedHttpsPool}
 _AHEAD = 16  # files read before they are asked for, over the web
 
 
@@ -58,20 +64,27 @@ class HttpSource:
     `ca_file` are the trust anchors for https, instead of the system's. Connections are kept; threads may share it.
     """
 
-    def __init__(self, url: str, *, ca_file: Path | None = None) -> None:
+    def __init__(self, url: str, *, ca_file: Path | None = None, seconds: float = _SECONDS) -> None:
+        """Take how many seconds one file may take, whole; raises `LogUnreadable` for what is no such address."""
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             raise LogUnreadable("a log's address is an http or https URL")
         self._prefix = url.rstrip("/")
+        self._seconds = seconds
         self._threads = threading.local()
         # Said with every request: an authority named by the environment would win over the session's.
         self._verify = str(ca_file) if ca_file else True
 
     def read(self, path: str) -> bytes | None:
         """Return the file's bytes, decompressed, or None when the server answers 404."""
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + self._seconds
+        timeout = Timeout(connect=_CONNECT_SECONDS, total=self._seconds)
         try:
             with self._session().get(
-                f"{self._prefix}/{path}", timeout=(5, 15), stream=True, allow_redirects=False, verify=self._verify
+                f"{self._prefix}/{path}",
+                timeout=timeout,  # type: ignore[arg-type]  # requests passes urllib3's own kind on
+                stream=True,
+                allow_redirects=False,
+                verify=self._verify,
             ) as answer:
                 if answer.status_code == requests.codes.not_found:
                     return None
@@ -85,8 +98,24 @@ class HttpSource:
         # A session is no thread's but its own.
         if not hasattr(self._threads, "session"):
             self._threads.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                self._threads.session.mount(scheme, _TimedAdapter())
         session: requests.Session = self._threads.session
         return session
+
+
+class _TimedAdapter(HTTPAdapter):
+    """Cuts an answer off when its time is over: a server that sends a byte now and then would keep us for days."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _TIMED_POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _TIMED_POOLS
+        return manager
 
 
 def _bounded(answer: requests.Response, path: str, deadline: float) -> bytes:
