@@ -130,7 +130,8 @@ def add_key(keys_dir: Path, purpose: Purpose) -> Path:
 def retire_log_key(keys_dir: Path, number: str) -> Path:
     """Let a key of the log sign no more from the next start on: it is moved to `retired/`; returns its file there.
 
-    It still opens what it signed. Raises `KeyNotRetired` for one that is not there, and for the only one left.
+    It still opens what it signed. Raises `KeyNotRetired` for one that is not there, for the only one left, and where
+    another key of this number was retired before.
     """
     files = key_files(keys_dir, Purpose.LOG)
     leaving = next((file for file in files if file.stem == number), None)
@@ -140,6 +141,9 @@ def retire_log_key(keys_dir: Path, number: str) -> Path:
         raise KeyNotRetired("This is the log's only key; make another one first.")
     retired = keys_dir / Purpose.LOG / RETIRED / leaving.name
     write_private_file(retired, leaving.read_bytes())
+    # What is there already is never replaced: a second key of one number would be lost with all that it has signed.
+    if retired.read_bytes() != leaving.read_bytes():
+        raise KeyNotRetired(f"Another key {number} of the log was retired before; give this one a number of its own.")
     leaving.unlink()
     return retired
 

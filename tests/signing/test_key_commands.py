@@ -129,6 +129,20 @@ def test_what_cannot_be_retired_is_refused_and_nothing_changes(operated: Operate
         assert find_events(session) == ()
 
 
+def test_a_key_is_not_lost_to_an_older_one_of_its_number(operated: Operated) -> None:
+    """The folder of keys was emptied by hand and made again: numbers began anew."""
+    operated.run("rotate", "log")
+    operated.run("retire", "log", "0001")
+    (operated.keys_dir / "log" / "0002.pem").unlink()
+    make_missing_keys(operated.keys_dir)
+    operated.run("rotate", "log")
+    before = {path: path.read_bytes() for path in operated.keys_dir.rglob("*.pem")}
+    refused = operated.run("retire", "log", "0001")
+    assert refused.exit_code != 0
+    assert "was retired before" in str(refused.exception)
+    assert {path: path.read_bytes() for path in operated.keys_dir.rglob("*.pem")} == before
+
+
 def test_only_the_logs_keys_are_retired_for_receipts_need_the_others(operated: Operated) -> None:
     operated.run("rotate", "exchange")
     refused = operated.run("retire", "exchange", "0001")
