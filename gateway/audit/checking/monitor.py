@@ -3,7 +3,8 @@
 Each round:
 
 1. The checkpoint is signed as trusted, and continues the remembered one; every new entry and tile is verified.
-2. Every receipt at hand is in the log, within the merge delay of its time, and its entry tells the same story.
+2. Every receipt at hand is in the log, within the merge delay of its time (which may not lie further ahead than that),
+   and its entry tells the same story.
 3. What was verified is remembered durably: after a restart the watch goes on where it stood.
 
 A monitor knows nothing of the gateway but its address and its public keys.
@@ -190,8 +191,13 @@ class Monitor:
         self._state = replace(self._state, receipts=receipts)
 
     def _late(self, held: Sequence[HeldReceipt], now: datetime) -> list[Finding]:
-        due = now - timedelta(seconds=self._watch.merge_delay)
-        late = [item for item in held if self._state.receipts[item.name].index is None and item.issued_at < due]
+        # A time that is still to come is no excuse: whoever signs receipts could date them so that none is ever late.
+        delay = timedelta(seconds=self._watch.merge_delay)
+        late = [
+            item
+            for item in held
+            if self._state.receipts[item.name].index is None and not now - delay <= item.issued_at <= now + delay
+        ]
         return [
             Finding(
                 alarm=Alarm.RECEIPT_MISSING,

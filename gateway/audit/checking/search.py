@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from gateway.audit.checking.proofs import entry_at
 from gateway.audit.checking.sources import LogSource, read_ahead
+from gateway.audit.errors import LogUnreadable
 from gateway.wire.merkle import HASH_BYTES
 from gateway.wire.notes import Checkpoint
 from gateway.wire.tiles import TILE_WIDTH, tile_path
@@ -15,14 +16,18 @@ def find_leaves(
     """Return index and entry of each wanted leaf hash that stands in [first, end) of the tree, newest looked at first.
 
     It reads level 0 tiles, believing none: what is found is returned only with its entry, proved under the
-    checkpoint. Raises as `entry_at` does when a tile names an entry that the tree does not hold.
+    checkpoint. Raises as `entry_at` does when a tile names an entry that the tree does not hold, and `LogUnreadable`
+    where a tile is missing.
     """
     found: dict[bytes, tuple[int, bytes]] = {}
     stop = checkpoint.size if end is None else min(end, checkpoint.size)
     indexes = range((stop - 1) // TILE_WIDTH, first // TILE_WIDTH - 1, -1) if stop > first else range(0)
     paths = (tile_path(0, index, min(TILE_WIDTH, checkpoint.size - index * TILE_WIDTH)) for index in indexes)
     for index, ready in zip(indexes, read_ahead(source, paths), strict=True):
-        data = ready() or b""
+        data = ready()
+        if data is None:
+            # Not to be taken for a tile without the entry: its receipt would be called missing ever after.
+            raise LogUnreadable(f"{tile_path(0, index)} is missing")
         for at in range(0, len(data) - HASH_BYTES + 1, HASH_BYTES):
             item = data[at : at + HASH_BYTES]
             place = index * TILE_WIDTH + at // HASH_BYTES

@@ -165,6 +165,32 @@ def test_a_receipt_whose_entry_is_not_there_is_missing_once_its_time_is_over(wor
     assert world.look(later=240).findings == ()
 
 
+def test_a_receipt_dated_far_ahead_is_missing_at_once(world: World) -> None:
+    """The log signs receipts too: dated in another century, none of them would ever be late."""
+    entries = entries_up_to(300)
+    world.log.publish(entries[:100])
+    world.keep("ahead.jws", receipt_for(entries[200], issued_at="2126-11-23T10:00:00.000Z"))
+    world.keep("clock.jws", receipt_for(entries[201], issued_at="2026-11-23T10:00:20.000Z"))
+    [finding] = world.look().findings
+    assert (finding.alarm, finding.about) == (Alarm.RECEIPT_MISSING, "ahead.jws")
+    world.log.publish(entries[100:])
+    assert world.look().findings == ()
+
+
+def test_a_tile_that_was_withheld_once_makes_no_receipt_missing_ever_after(world: World) -> None:
+    entries = entries_up_to(600)
+    world.log.publish(entries)
+    world.look()
+    world.keep("kept.jws", receipt_for(entries[3]))
+    tile = world.log.directory / "tile/0/000"
+    withheld = tile.read_bytes()
+    tile.unlink()
+    assert alarms(world.look(later=3600)) == [Alarm.UNREACHABLE]
+    tile.write_bytes(withheld)
+    found = world.look(later=3601)
+    assert (found.findings, found.receipts_found) == ((), 1)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"outcome": "refused", "decision": "deny", "fields_disclosed": ()}, {"exchange": "another"}, {"consumer": "E1"}],
