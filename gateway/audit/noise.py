@@ -75,7 +75,9 @@ def network_of(source: str) -> str:
         address = ipaddress.ip_address(source)
     except ValueError:
         return source
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else source  # noqa: PLR2004
+    # A socket for both families shows IPv4 visitors so: as one network, any of them could use up the others' attempts.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)  # noqa: PLR2004
 
 
 def count_one(session: Session, noise: Noise) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 
 from gateway.app import Gateway, assemble, create_app
 from gateway.audit.models import NoiseRow
+from gateway.audit.noise import network_of
 from gateway.cli import initialise
 from gateway.errors import SettingsError
 from gateway.settings import Settings
@@ -48,6 +49,11 @@ def test_the_nearest_address_that_is_not_a_proxy_of_ours_is_the_visitors(
 def test_whoever_is_not_a_proxy_of_ours_cannot_choose_an_address(peer: str) -> None:
     assert visitors_address(peer, "203.0.113.5", OURS) == peer
     assert visitors_address(peer, "203.0.113.5, 10.89.0.7", OURS) == peer
+
+
+def test_strangers_are_told_apart_on_a_socket_for_both_families_too() -> None:
+    assert network_of("::ffff:198.51.100.4") == network_of("198.51.100.4") != network_of("::ffff:198.51.100.5")
+    assert network_of("2001:db8::1") == network_of("2001:db8::2") != network_of("2001:db8:0:1::1")
 
 
 def settings(url: str, folder: Path, *proxies: str, **changes: object) -> Settings:
