@@ -54,9 +54,15 @@ class MergeDelay:
         # In this order: entries are numbered before they are published.
         published = self._published_size()
         with self._database.read() as session:
-            numbered = session.get_one(LogHeadRow, 1).size
+            head = session.get_one(LogHeadRow, 1)
+            numbered, recorded = head.size, head.published_size
             oldest = oldest_unpublished(session)
-        if numbered < published:
+        if published is None and recorded:
+            # Without it nobody can tell whether the database is an old copy, and nothing more is published.
+            raise LogBehind(
+                detail=f"{recorded} entries were published, and there is no checkpoint", retry_after=RETRY_AFTER
+            )
+        if published is not None and numbered < published:
             raise DatabaseOlderThanLog(detail=f"{numbered} entries, {published} published", retry_after=RETRY_AFTER)
         left = self._seconds
         if oldest is not None:
@@ -65,13 +71,13 @@ class MergeDelay:
             raise LogBehind(retry_after=RETRY_AFTER)
         self._good_until = time.monotonic() + min(left, LOOK_EVERY)
 
-    def _published_size(self) -> int:
+    def _published_size(self) -> int | None:
         # Only the sequencer and readers outside need the signature: here nothing is believed but a reason to stop.
         try:
             note = self._files.read(CHECKPOINT) or b""
             return parse_checkpoint(note.decode().partition("\n\n")[0] + "\n").size
         except (OSError, UnicodeDecodeError, InvalidNote):
-            return 0
+            return None
 
     def check_lately(self) -> None:
         """As `check`, except that a good finding holds for half a second, or until the oldest event will be late."""

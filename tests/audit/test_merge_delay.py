@@ -29,6 +29,23 @@ def test_a_numbered_event_is_late_too_while_it_is_not_published(log: TestLog) ->
         promise.check_lately()
 
 
+def test_without_the_published_log_nothing_is_released_however_new_the_database_looks(log: TestLog) -> None:
+    """A copy was put back on a new disk: whether it is an old one, only the log could tell."""
+    promise = MergeDelay(log.database, log_dir=log.files, clock=log.clock, seconds=10)
+    log.record()
+    log.publish()
+    promise.check()
+    note = (log.files / "checkpoint").read_bytes()
+    (log.files / "checkpoint").unlink()
+    with pytest.raises(LogBehind):
+        promise.check()
+    (log.files / "checkpoint").write_bytes(b"junk")
+    with pytest.raises(LogBehind):
+        promise.check()
+    (log.files / "checkpoint").write_bytes(note)
+    promise.check()
+
+
 def test_a_good_finding_is_not_believed_beyond_the_moment_at_which_an_event_is_late(log: TestLog) -> None:
     promise = MergeDelay(log.database, log_dir=log.files, clock=log.clock, seconds=10)
     log.record()
