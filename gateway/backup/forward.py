@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from gateway.audit.checking.sources import FileSource
 from gateway.audit.checking.verify import verify_log
-from gateway.audit.errors import LogForked
+from gateway.audit.errors import LogForked, LogUnreadable
 from gateway.audit.models import EventRow, LogHeadRow
 from gateway.backup.log_copy import Progress, opened, published_note
 from gateway.clock import parse_rfc3339
@@ -46,10 +46,12 @@ def bring_forward(
     """Hold the database's rows against the whole published log, and add what it has beyond them.
 
     Raises `LogForked` naming the first index at which the two tell different stories, `LogNotVerified` or
-    `LogUnreadable` when the log itself does not hold.
+    `LogUnreadable` when the log itself does not hold, or is not there though the database knows of one.
     """
     head = session.get_one(LogHeadRow, 1, with_for_update=True, populate_existing=True)
     note = published_note(log_dir)
+    if note is None and head.published_size:
+        raise LogUnreadable(f"{head.published_size} entries were published, but {log_dir} holds no published log")
     if note is None:
         return Forward(database_size=head.size, published_size=0)
     checkpoint = opened(note, keys)

@@ -129,11 +129,11 @@ def make_durable(path: Path) -> None:
 def _manifest(document: dict[str, Any]) -> Manifest:
     if document.get("format") != FORMAT:
         raise BackupDamaged("This backup was made by a version of the gateway that this one cannot read")
-    files = {str(name): FileDigest(**digest) for name, digest in document.pop("files").items()}
+    files = {str(name): FileDigest(**digest) for name, digest in dict(document.pop("files")).items()}
     for name in files:
         if name.startswith("/") or ".." in Path(name).parts:
             raise BackupDamaged(f"{MANIFEST} names a file outside the backup")
-    manifest = Manifest(files=files, **document)
+    manifest = Manifest(files=files, **(document | {"keys": dict(document["keys"])}))
     if manifest.database not in files:
         raise BackupDamaged(f"{MANIFEST} has no digest of the database")
     return manifest

@@ -149,7 +149,10 @@ def _checked_copy(gateway: Gateway, folder: Path, manifest: Manifest, progress: 
             raise BackupDamaged("the backup's checkpoint is missing")
         return None
     check_log(folder / LOG, gateway.log_keys.known, progress=progress)
-    return opened(note, gateway.log_keys.known)
+    copied = opened(note, gateway.log_keys.known)
+    if copied.size != manifest.size:
+        raise BackupDamaged(f"the backup's log has {copied.size} entries, its manifest says {manifest.size}")
+    return copied
 
 
 def _verified(gateway: Gateway, database: Database, progress: Progress) -> VerifiedLog | None:

@@ -1,5 +1,7 @@
 """A restored gateway continues the log that others remember; whatever is wrong is found before anything is changed."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +12,18 @@ from click.testing import CliRunner
 from sqlalchemy import select, text
 
 from gateway.audit.commands import audit_group
-from gateway.audit.errors import DetailsErased, LogForked, LogUnreadable
+from gateway.audit.errors import DetailsErased, LogForked, LogNotVerified, LogUnreadable
 from gateway.audit.keeping.erase import erase_subject
 from gateway.audit.merge_delay import DatabaseOlderThanLog
 from gateway.audit.models import EventRow
 from gateway.backup import restoring
 from gateway.backup.database_copy import restore_database
-from gateway.backup.errors import RestoreUnfinished
+from gateway.backup.errors import BackupDamaged, RestoreUnfinished
 from gateway.errors import GatewayError
 from gateway.settings import process_environment
+from gateway.wire.canonical import canonical_json
+from gateway.wire.merkle import leaf_hash
+from gateway.wire.tiles import decode_entry_bundle, encode_entry_bundle, entries_path, tile_path
 from tests.backup.house import House, files_under, flip_a_bit
 from tests.kit.log import assert_log_verifies
 
@@ -143,6 +148,62 @@ def test_a_database_that_tells_another_story_is_not_brought_forward(house: House
     with house.database.read() as session:
         ended = session.scalars(select(EventRow.name).where(EventRow.name == "audit.database.restored")).all()
     assert (ended, house.outsider().look()) == ([], before), "nothing was changed"
+
+
+def test_a_database_whose_log_is_not_there_is_not_said_to_be_sound(house: House) -> None:
+    house.record(10)
+    house.publish()
+    house.log_dir.rename(house.log_dir.with_name("elsewhere"))
+    refused = house.restore("--forward")
+    assert isinstance(refused.exception, LogUnreadable)
+    assert "holds no published log" in str(refused.exception)
+    with house.database.read() as session:
+        assert not session.scalars(select(EventRow.id).where(EventRow.name == "audit.database.restored")).all()
+    house.log_dir.with_name("elsewhere").rename(house.log_dir)
+    assert house.restore("--forward").exit_code == 0
+
+
+def test_no_row_comes_from_a_log_that_was_not_signed(house: House, empty_database_url: str, tmp_path: Path) -> None:
+    """Entries and tiles beyond the copy were made up, each fitting the other; the checkpoint is the true one."""
+    house.record(10)
+    house.publish()
+    assert house.backup(tmp_path / "copy").exit_code == 0
+    house.record(5)
+    house.publish()
+    size = house.outsider().look()
+    old = house.with_database(empty_database_url)
+    put_back_by_other_means(old, tmp_path / "copy")
+    bundle = house.log_dir / entries_path(0, size)
+    forged = decode_entry_bundle(bundle.read_bytes())
+    forged[-1] = forged[-1].replace(b"disclosed", b"refused.d")
+    bundle.write_bytes(encode_entry_bundle(forged))
+    (house.log_dir / tile_path(0, 0, size)).write_bytes(b"".join(map(leaf_hash, forged)))
+    with old.database.read() as session:
+        before = session.scalars(select(EventRow.id).order_by(EventRow.id)).all()
+    refused = old.restore("--forward")
+    assert isinstance(refused.exception, LogNotVerified)
+    assert "another root" in str(refused.exception)
+    with old.database.read() as session:
+        assert session.scalars(select(EventRow.id).order_by(EventRow.id)).all() == before
+
+
+@pytest.mark.parametrize("said", [{"size": 0}, {"size": "11"}, {"size": 10**9}, {"keys": 5}, {"files": []}])
+def test_a_manifest_that_was_made_up_is_a_clear_error(
+    house: House, empty_database_url: str, tmp_path: Path, said: dict[str, object]
+) -> None:
+    """It bears its own right digest, as anybody can make it."""
+    house.record(10)
+    house.publish()
+    assert house.backup(tmp_path / "copy").exit_code == 0
+    manifest = tmp_path / "copy" / "manifest.json"
+    document = json.loads(manifest.read_text())["manifest"] | said
+    wrapped = {"manifest": document, "sha256": hashlib.sha256(canonical_json(document)).hexdigest()}
+    manifest.write_text(json.dumps(wrapped, indent=2, ensure_ascii=False) + "\n")
+    shutil.rmtree(house.log_dir)
+    restored = house.with_database(empty_database_url)
+    refused = restored.restore(tmp_path / "copy", "--nothing-was-published-since")
+    assert isinstance(refused.exception, BackupDamaged), refused.exception
+    assert not house.log_dir.exists()
 
 
 def test_bringing_forward_twice_changes_nothing_more(house: House, tmp_path: Path) -> None:
