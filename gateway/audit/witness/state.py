@@ -34,7 +34,7 @@ _LOCK = ".lock"
 class Remembered:
     """What is in the file: the witness's name, and the last cosigned checkpoint of each log by origin.
 
-    `notes` are the checkpoints as the logs signed them: what a log has signed is the evidence against it.
+    `notes` are the checkpoints with the logs' own signatures: what a log has signed is the evidence against it.
     """
 
     name: str

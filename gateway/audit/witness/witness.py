@@ -19,7 +19,7 @@ from gateway.web.alerts import Alert, Alerts
 from gateway.wire.cosignatures import CosignatureKey, cosign, cosignature_key_of
 from gateway.wire.errors import InvalidNote, InvalidTree, MalformedInput
 from gateway.wire.merkle import empty_root, verify_consistency
-from gateway.wire.notes import Checkpoint, VerifierKey, open_note, parse_checkpoint, split_note
+from gateway.wire.notes import Checkpoint, OpenedNote, VerifierKey, open_note, parse_checkpoint, split_note
 from gateway.wire.trust_policy import parse_policy
 from gateway.wire.witness_requests import AddCheckpoint, parse_add_checkpoint
 
@@ -54,7 +54,7 @@ class Witness:
         # 1. The request has its form, and a key we trust for this log has signed the checkpoint.
         asked = parse_add_checkpoint(body)
         checkpoint = _unverified_checkpoint(asked.checkpoint)
-        text = self._check_signed(asked.checkpoint, checkpoint.origin)
+        signed = self._check_signed(asked.checkpoint, checkpoint.origin)
         if asked.old_size > checkpoint.size:
             raise MalformedInput("the old size is larger than the checkpoint's")
 
@@ -64,17 +64,17 @@ class Witness:
             self._check_continues(asked, checkpoint, state)
 
             # 3. Remember, durably. Written again even when it is the same: an earlier write may have failed half way.
-            self._folder.replace(state.replaced(checkpoint.origin, asked.checkpoint))
+            self._folder.replace(state.replaced(checkpoint.origin, _without_others_lines(asked.checkpoint, signed)))
 
         # Remembered: from here nothing that contradicts this checkpoint is ever cosigned.
-        return cosign(text, self._signer, self._name, at=self._clock.now()) + "\n"
+        return cosign(signed.text, self._signer, self._name, at=self._clock.now()) + "\n"
 
-    def _check_signed(self, note: bytes, origin: str) -> str:
+    def _check_signed(self, note: bytes, origin: str) -> OpenedNote:
         keys = self._keys.get(origin)
         if keys is None:
             raise UnknownLog
         try:
-            return open_note(note, keys).text
+            return open_note(note, keys)
         except InvalidNote as error:
             raise NotSignedByLog(detail=error.public) from error
 
@@ -119,6 +119,14 @@ def load_logs(path: Path) -> Sequence[VerifierKey]:
     if not logs:
         raise WitnessNotUsable("the list of logs names none")
     return [known.key for known in logs]
+
+
+def _without_others_lines(note: bytes, signed: OpenedNote) -> bytes:
+    # Anybody may add lines to what a log has signed and send it here: they would fill the memory, which is written anew
+    # for each checkpoint of every log. The log's own are the evidence.
+    own = {(key.name, key.key_id) for key in signed.signed_by}
+    lines = [line.encode() for line in split_note(note)[1] if (line.name, line.key_id) in own]
+    return "\n".join([signed.text, *lines, ""]).encode()
 
 
 def _unverified_checkpoint(note: bytes) -> Checkpoint:

@@ -12,6 +12,7 @@ from gateway.audit.witness.errors import WitnessBusy, WitnessNotUsable, WitnessS
 from gateway.audit.witness.state import WitnessFolder
 from gateway.errors import GatewayError
 from gateway.wire.errors import InvalidNote
+from gateway.wire.notes import SignatureLine, add_signatures
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
 from tests.kit.statements import ORIGIN, MemoryLog
@@ -157,6 +158,14 @@ def test_whoever_gets_no_turn_is_told_to_come_back(watching: TestWitness) -> Non
         holder.join()
     with WitnessFolder(watching.directory).alone(within_seconds=0.01):
         pass
+
+
+def test_what_strangers_add_to_a_checkpoint_does_not_fill_the_memory(watching: TestWitness, log: MemoryLog) -> None:
+    junk = [SignatureLine(name=f"junk{n}", key_id=b"junk", signature=bytes(1500)).encode() for n in range(90)]
+    stuffed = asking(log, len(log.entries), checkpoint=add_signatures(log.checkpoint(), junk))
+    assert len(stuffed) > 180_000
+    assert watching.client().post("/add-checkpoint", data=stuffed).status_code == 200
+    assert WitnessFolder(watching.directory).read().notes == {ORIGIN: log.checkpoint().decode()}
 
 
 def test_the_state_holds_what_each_log_signed_as_evidence(watching: TestWitness, log: MemoryLog) -> None:
