@@ -99,7 +99,8 @@ class _Place(Generic[_Item]):
         if isinstance(self._fault, DatabaseUnavailable):
             raise type(self._fault)(detail=self._fault.detail) from self._fault
         if self._fault is not None:
-            raise DatabaseUnavailable(detail=type(self._fault).__name__) from self._fault
+            # Whatever ended the leader may have done so after its commit: nobody is told that nothing was changed.
+            raise CommitUnconfirmed(detail=type(self._fault).__name__) from self._fault
 
 
 class _Queue(Generic[_Item]):

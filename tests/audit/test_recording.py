@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import Connection, event, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from gateway.audit.append import AuditLog, Entry
 from gateway.audit.errors import EventRefused
 from gateway.audit.models import EventRow
-from gateway.db import Database, DatabaseUnavailable
+from gateway.db import CommitUnconfirmed, Database, DatabaseUnavailable
 from tests.kit.log import TestLog, an_event
 from tests.kit.processes import REPOSITORY
 
@@ -111,6 +111,26 @@ def test_a_transaction_that_fails_fails_for_all_who_are_in_it(log: TestLog, data
         entries = [each.result() for each in record_at_once(audit, log, pool)]
     log.publish()
     log.assert_verifies(entries, exactly=True)
+
+
+def test_nobody_is_told_that_nothing_was_written_when_the_leader_died_after_its_commit(
+    log: TestLog, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit, write_rows = log.audit, log.database.write_rows
+
+    @contextmanager
+    def dying() -> Iterator[Connection]:
+        with write_rows() as connection:
+            yield connection
+        raise MemoryError
+
+    monkeypatch.setattr(log.database, "write_rows", dying)
+    with ThreadPoolExecutor(MANY) as pool:
+        with nobody_can_record(database_url):
+            waiting = record_at_once(audit, log, pool)
+        told = [each.exception() for each in waiting]
+    assert {type(fault) for fault in told} == {MemoryError, CommitUnconfirmed}
+    assert rows(log.database) == MANY
 
 
 def test_an_event_that_is_refused_disturbs_nobody(log: TestLog) -> None:
