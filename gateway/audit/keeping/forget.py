@@ -63,7 +63,7 @@ def _forget(session: Session, name: str, *, older_than: datetime, limit: int) ->
         emptied = update(EventRow).where(EventRow.id.in_(found)).values(details=b"")
         session.execute(emptied, execution_options={"synchronize_session": False})
     # All that was asked for: there may be more after the last one. Fewer: everything surely older was looked at.
-    reached = found[-1] if len(found) == limit else _earliest_id(older_than - _CLOCKS_APART)
+    reached = found[-1] if len(found) == limit else _last_before(session, name, older_than - _CLOCKS_APART) or after
     if remembered is None:
         session.add(ForgottenRow(name=name, after=reached))
     elif reached > after:
@@ -81,6 +81,12 @@ def _expired(session: Session, name: str, *, after: UUID, older_than: datetime, 
         EventRow.details != b"",
     )
     return session.scalars(old.order_by(EventRow.id).limit(limit)).all()
+
+
+def _last_before(session: Session, name: str, moment: datetime) -> UUID | None:
+    # An event there is, not the moment: under a clock that is ahead the moment may be one before which events still come.
+    asked = select(EventRow.id).where(EventRow.name == name, EventRow.id < _earliest_id(moment))
+    return session.scalar(asked.order_by(EventRow.id.desc()).limit(1))
 
 
 def _earliest_id(moment: datetime) -> UUID:

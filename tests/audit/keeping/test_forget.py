@@ -104,6 +104,16 @@ def test_each_day_what_is_due_that_day_is_forgotten(log: TestLog, monkeypatch: p
     assert kept(log) == 0
 
 
+def test_a_clock_that_was_ahead_once_keeps_nothing_for_ever(log: TestLog) -> None:
+    """What it forgot too early is gone; what comes once the clock is right again goes when it is due."""
+    log.record()
+    assert forget(log, after=timedelta(days=2557 + 365)) == 1
+    log.record(2)
+    assert forget(log, after=timedelta(days=2556)) == 0
+    assert forget(log, after=timedelta(days=2558)) == 2
+    assert kept(log) == 0
+
+
 def id_of(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80 | secrets.randbits(62))
 
