@@ -84,7 +84,7 @@ def _expired(session: Session, name: str, *, after: UUID, older_than: datetime, 
 
 
 def _last_before(session: Session, name: str, moment: datetime) -> UUID | None:
-    # An event there is, not the moment: under a clock that is ahead the moment may be one before which events still come.
+    # An event, not the moment: under a clock that is ahead, the moment may be one before which others still come.
     asked = select(EventRow.id).where(EventRow.name == name, EventRow.id < _earliest_id(moment))
     return session.scalar(asked.order_by(EventRow.id.desc()).limit(1))
 
