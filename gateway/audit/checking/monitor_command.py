@@ -164,4 +164,9 @@ class _Voice:
             members = {"timestamp": rfc3339(now), "level": level, **facts}
             click.echo(json.dumps({name: value for name, value in members.items() if value != ""}))
         else:
-            click.echo(f"{rfc3339(now)} {'ALARM ' if level == 'error' else ''}{text}")
+            click.echo(f"{rfc3339(now)} {'ALARM ' if level == 'error' else ''}{_in_one_line(text)}")
+
+
+def _in_one_line(text: str) -> str:
+    # Whoever names a receipt's file must not write lines of his own here.
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -79,7 +79,8 @@ def save_state(path: Path, state: MonitorState) -> None:
         "grown_at": rfc3339(state.grown_at) if state.grown_at is not None else None,
         "receipts": {name: asdict(item) for name, item in state.receipts.items()},
     }
-    remember(path, (json.dumps(members, ensure_ascii=False, indent=1) + "\n").encode())
+    # In ASCII: a file's name is octets, and need not be a text that UTF-8 can hold.
+    remember(path, (json.dumps(members, indent=1) + "\n").encode())
 
 
 def _watched(item: Mapping[str, Any]) -> Watched:

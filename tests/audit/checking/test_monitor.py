@@ -1,14 +1,17 @@
 """Somebody outside who keeps watch: what the log said once it must say for ever, and every receipt must be in it."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from gateway.audit.checking.monitor import Alarm, Monitor, Round, Watch
+from gateway.audit.checking.monitor_command import monitor_command
 from gateway.audit.checking.sources import FileSource
 from gateway.audit.checking.trust import Trust, trust_in
 from gateway.audit.errors import StateUnusable
@@ -16,6 +19,7 @@ from gateway.wire.encoding import b64_encode
 from gateway.wire.leaves import parse_leaf
 from gateway.wire.merkle import leaf_hash
 from gateway.wire.notes import open_checkpoint, parse_verifier_key
+from gateway.wire.proofs import PublicKeys, encode_public_keys
 from gateway.wire.receipts import Receipt, issue_receipt
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.built_log import BuiltLog, an_entry, entries_up_to
@@ -220,6 +224,28 @@ def test_a_file_that_is_no_receipt_of_this_gateway_is_told(world: World) -> None
         (Alarm.RECEIPT_UNUSABLE, name) for name in ("stranger.jws", "elsewhere.jws", "junk", "object.json")
     }
     assert found.size == 10
+
+
+def test_a_file_may_bear_any_name_that_the_system_allows(world: World) -> None:
+    entries = entries_up_to(10)
+    world.log.publish(entries)
+    world.keep(os.fsdecode(b"no text \xff.jws"), receipt_for(entries[3]))
+    assert world.look().findings == ()
+    found = world.look()
+    assert (found.findings, found.receipts_found) == ((), 1)
+
+
+def test_a_files_name_writes_no_lines_of_its_own(world: World) -> None:
+    world.log.publish(entries_up_to(10))
+    (world.receipts / os.fsdecode(b"x\n2126-11-23 all is well\x1b[2K\xff")).write_bytes(b"junk")
+    public = PublicKeys(issuer=ISSUER, log_vkey=world.log.vkey, keys=(GATEWAY.public_jwk(),))
+    (world.state.parent / "keys.json").write_bytes(encode_public_keys(public))
+    places = {"from": world.log.directory, "key": world.state.parent / "keys.json", "state": world.state}
+    arguments = [f"--{name}={place}" for name, place in places.items()]
+    told = CliRunner().invoke(monitor_command(), [*arguments, f"--receipts={world.receipts}", "--once"])
+    assert told.exit_code == 1
+    assert len(told.output.splitlines()) == 2
+    assert r"x\n2126-11-23 all is well\x1b[2K\udcff: " in told.output
 
 
 def test_a_silent_log_is_an_alarm_only_where_that_was_asked_for(world: World) -> None:
