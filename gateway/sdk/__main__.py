@@ -59,7 +59,7 @@ def _check(file: Path, keys: Path) -> int:
     try:
         verdict = verify(file, keys)
     except ProofFailed as failed:
-        print(f"FAILED  {failed.step}: {failed.reason}", file=sys.stderr)
+        print(_in_one_line(f"FAILED  {failed.step}: {failed.reason}"), file=sys.stderr)
         return 1
     except OSError as error:
         print(f"cannot read {error.filename}: {error.strerror}", file=sys.stderr)
@@ -70,15 +70,18 @@ def _check(file: Path, keys: Path) -> int:
 
 def _print(verdict: Verdict) -> None:
     for step in verdict.steps:
-        print(f"ok  {step.number} {step.name}: {step.proved}")
+        print(_in_one_line(f"ok  {step.number} {step.name}: {step.proved}"))
     receipt = verdict.receipt
-    print(
-        f"Proved: at {receipt.issued_at}, {receipt.consumer} asked for {receipt.service} ({receipt.purpose}); "
-        f"decision {receipt.decision}, outcome {receipt.outcome}."
-    )
-    print(f"  disclosed: {', '.join(receipt.fields_disclosed) or 'nothing'}")
+    asked = f"at {receipt.issued_at}, {receipt.consumer} asked for {receipt.service} ({receipt.purpose})"
+    print(_in_one_line(f"Proved: {asked}; decision {receipt.decision}, outcome {receipt.outcome}."))
+    print(_in_one_line(f"  disclosed: {', '.join(receipt.fields_disclosed) or 'nothing'}"))
     for rule in receipt.rules:
-        print(f"  rule {rule.code}: {rule.title}")
+        print(_in_one_line(f"  rule {rule.code}: {rule.title}"))
+
+
+def _in_one_line(text: str) -> str:
+    # What a gateway has signed may be meant to deceive whoever checks it: it writes no lines and steers no terminal.
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 if __name__ == "__main__":

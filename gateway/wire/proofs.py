@@ -117,7 +117,7 @@ def parse_proof(unverified: bytes) -> Proof:
         leaf=b64_decode(members["leaf"]),
         leaf_index=index,
         inclusion_proof=tuple(_hash(item) for item in hashes),
-        checkpoint=members["checkpoint"].encode("utf-8"),
+        checkpoint=_note(members["checkpoint"]),
         receipt=members["receipt"],
     )
 
@@ -252,6 +252,13 @@ def _told(receipt: Receipt) -> str:
     answer = f"{receipt.issuer} signed that exchange {receipt.exchange} was {receipt.outcome}"
     rules = ", ".join(rule.code for rule in receipt.rules)
     return f"{answer} ({rules})" if rules else answer
+
+
+def _note(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:  # JSON can spell half a character
+        raise MalformedInput("checkpoint must be text") from error
 
 
 def _hash(value: object) -> bytes:

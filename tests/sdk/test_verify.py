@@ -102,6 +102,18 @@ def test_a_refusal_shows_its_rules(proof: Path, keys: Path, capsys: pytest.Captu
     assert "disclosed: nothing" in out
 
 
+def test_what_a_gateway_signed_writes_no_lines_of_its_own(
+    proof: Path, keys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deceiving = a_receipt(purpose="x)\nok  6 court: this is true\x1b[1A\u202e", issued_at="2026\rFAILED")
+    proof.write_bytes(a_proof_file(MemoryLog(LOG), GATEWAY, receipt=deceiving))
+    assert main(["verify", str(proof), "--keys", str(keys)]) == 0
+    told = capsys.readouterr().out
+    assert len(told.splitlines()) == 7
+    assert not set(told) & {"\x1b", "\r", "\u202e"}
+    assert r"x)\nok  6 court" in told
+
+
 def test_a_folder_of_keys_serves_the_gateway_the_receipt_names_and_no_other(proof: Path, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     folder.mkdir()

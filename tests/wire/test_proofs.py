@@ -168,6 +168,7 @@ def test_a_file_without_one_of_its_members_or_with_another_type_is_refused(name:
         {"inclusion_proof": [1]},
         {"inclusion_proof": [b64_encode(bytes(32))] * 65},
         {"leaf": "not base64"},
+        {"checkpoint": "half a character: \ud800"},
     ],
 )
 def test_a_malformed_file_is_refused(changes: dict[str, Any]) -> None:
