@@ -1,6 +1,8 @@
 """Where a log is read from: its own files, or its address on the web. What is read is never trusted, only checked."""
 
 import json
+import os
+import stat
 import threading
 import time
 from collections import deque
@@ -17,7 +19,7 @@ from urllib3 import ProxyManager
 from urllib3.util import Timeout
 
 from gateway.audit.errors import LogUnreadable
-from gateway.audit.tile_files import TileFiles, full_path
+from gateway.audit.tile_files import full_path
 from gateway.outgoing.http_client import TimedHttpPool, TimedHttpsPool
 from gateway.wire.tiles import MAX_ENTRY_BYTES, TILE_WIDTH
 
@@ -45,17 +47,28 @@ class LogSource(Protocol):
 
 
 class FileSource:
-    """A log's files below a directory."""
+    """A log's files below a directory, whoever filled it: only ordinary files are read, and bounded in size."""
 
     def __init__(self, directory: Path) -> None:
-        self._files = TileFiles(directory=directory)
+        self._directory = directory
 
     def read(self, path: str) -> bytes | None:
         """Return the file's bytes, or None."""
         try:
-            return self._files.read(path)
+            return _content(f"{self._directory}/{path}")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
             raise LogUnreadable(f"{path} cannot be read", detail=str(error)) from error
+
+
+def _content(path: str) -> bytes:
+    # Without O_NONBLOCK, opening a pipe would wait for somebody to write into it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+            raise OSError("no ordinary file, or larger than any file of a log")
+        return file.read()
 
 
 class HttpSource:

@@ -1,5 +1,6 @@
 """Whoever changes a published log, or a row behind it, is found out, and the place is named."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from gateway.audit.checking.rows import rows_check
-from gateway.audit.checking.sources import FileSource, HttpSource
+from gateway.audit.checking.sources import MAX_FILE_BYTES, FileSource, HttpSource
 from gateway.audit.checking.verify import VerifiedLog, verify_log
 from gateway.audit.errors import LogNotVerified, LogUnreadable
 from gateway.audit.models import EventRow
@@ -171,6 +172,25 @@ def test_a_missing_file_is_named(log: TestLog, name: str) -> None:
     with pytest.raises(LogUnreadable) as missing:
         verified(log)
     assert name.rpartition("/")[2] in missing.value.public
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tile/entries/000.p/3"])
+def test_a_folder_from_strangers_neither_holds_up_nor_fills_whoever_checks_it(log: TestLog, name: str) -> None:
+    log.record(3)
+    log.publish()
+    (log.files / name).unlink()
+    os.mkfifo(log.files / name)
+    with pytest.raises(LogUnreadable, match=name):
+        verify_log(FileSource(log.files), vkey=log.vkey)
+    (log.files / name).unlink()
+    (log.files / name).symlink_to("/dev/zero")
+    with pytest.raises(LogUnreadable, match=name):
+        verify_log(FileSource(log.files), vkey=log.vkey)
+    (log.files / name).unlink()
+    with (log.files / name).open("wb") as huge:
+        huge.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(LogUnreadable, match=name):
+        verify_log(FileSource(log.files), vkey=log.vkey)
 
 
 def test_a_log_cut_short_is_noticed_even_with_all_tiles_of_its_shorter_self(log: TestLog, tmp_path: Path) -> None:
