@@ -26,7 +26,6 @@ import uuid_utils.compat
 from psycopg.abc import PQGen
 from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, MetaData, String, Uuid, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
@@ -34,6 +33,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from gateway.errors import Unavailable
+from gateway.settings import parse_database_url
 
 SERVER_FIRST_SECONDS = 1.0
 """How much longer than the server's own limit the client waits: the server's answer says more than silence."""
@@ -113,7 +113,7 @@ class Database:
     """The one handle on the database. Assembles only: nothing connects until the first session."""
 
     def __init__(self, url: str, *, timeout: float = 5.0, pool_size: int = 8) -> None:
-        self.url = make_url(url)
+        self.url = parse_database_url(url)
         self.timeout = timeout
         self.engine = _engine(url, timeout=timeout, pool_size=pool_size)
         self._writing_engine = self.engine.execution_options(writes=True)
@@ -289,7 +289,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
 
 def _engine(url: str, *, timeout: float, pool_size: int) -> Engine:
-    parsed = make_url(url)
+    parsed = parse_database_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": timeout})
         event.listen(engine, "connect", _prepare_sqlite)

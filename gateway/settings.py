@@ -4,6 +4,7 @@ Every setting has a default that suits one machine, except `GATEWAY_ISSUER`, whi
 """
 
 import os
+import re
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from environs import Env, EnvError, FileAwareEnv, validate
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.errors import SettingsError
@@ -21,6 +22,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POLICIES_DIR = Path(__file__).resolve().parent.parent / "policies"
 """The policies that come with the code."""
+# libpq allows several hosts with ports (PostgreSQL 15, §34.1.1.2); SQLAlchemy wants those as options.
+_SEVERAL_HOSTS = re.compile(
+    r"(postgresql(?:\+psycopg)?://(?:[^:/@]*(?::[^@]*)?@)?)([^/?@]*,[^/?@]*)(/[^?]*)?(?:\?(.*))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +93,8 @@ class Settings:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY belong together.")
         _check_networks(self.trusted_proxies)
-        if not (self.tls_certificate or self.trusted_proxies or _is_loopback(self.listen)):
-            raise SettingsError(
-                "GATEWAY_LISTEN is reachable from elsewhere without TLS: give GATEWAY_TLS_CERTIFICATE and "
-                "GATEWAY_TLS_KEY, or name the proxy that speaks TLS for this gateway in GATEWAY_TRUSTED_PROXIES."
-            )
+        _check_listen(self.listen, protected=bool(self.tls_certificate or self.trusted_proxies))
+        parse_database_url(self.database_url)
         if self.exchange_lease <= self.provider_timeout:
             raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
         if self.witness_policy is not None and self.witness_timeout * 2 > self.merge_delay:
@@ -138,8 +140,34 @@ class Settings:
         return f"Settings({self.masked()})"
 
 
+def parse_database_url(text: str) -> URL:
+    """Return the database's address: `sqlite:///…`, or `postgresql://…` with one host or several; `SettingsError`."""
+    several = _SEVERAL_HOSTS.fullmatch(text)
+    if several is not None and ":" in several[2]:
+        options = [f"host={place}" for place in several[2].split(",")] + ([several[4]] if several[4] else [])
+        text = f"{several[1]}{several[3] or '/'}?{'&'.join(options)}"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.get_backend_name() not in {"sqlite", "postgresql"}:
+        # The address itself is not repeated: it may hold a password.
+        raise SettingsError("GATEWAY_DATABASE_URL must be sqlite:///path or postgresql://user@host:port/database.")
+    return url
+
+
 def _is_loopback(listen: str) -> bool:
     return listen.startswith("unix:") or listen.rpartition(":")[0].strip("[]") in LOOPBACK
+
+
+def _check_listen(listen: str, *, protected: bool) -> None:
+    if not listen.startswith("unix:") and not re.search(r":[0-9]+$", listen):
+        raise SettingsError("GATEWAY_LISTEN must be host:port, such as 127.0.0.1:8000.")
+    if not (protected or _is_loopback(listen)):
+        raise SettingsError(
+            "GATEWAY_LISTEN is reachable from elsewhere without TLS: give GATEWAY_TLS_CERTIFICATE and "
+            "GATEWAY_TLS_KEY, or name the proxy that speaks TLS for this gateway in GATEWAY_TRUSTED_PROXIES."
+        )
 
 
 def _check_networks(proxies: tuple[str, ...]) -> None:
@@ -167,14 +195,13 @@ def process_environment(settings: Settings) -> dict[str, str]:
 def _masked(metadata: Any, value: object) -> str:
     if not metadata.get("secret"):
         return ",".join(value) if isinstance(value, tuple) else str(value)
-    try:
-        # Read as the driver will read it: a password may hold any character, and may stand among the options too.
-        url = make_url(str(value))
-    except ArgumentError:
-        return "***"
+    # Read as the driver will read it: a password may hold any character, and may stand among the options too.
+    url = parse_database_url(str(value))
     # What is worth reading of a database's address: which kind, where, which one.
     credentials = "***@" if url.username is not None or url.password is not None else ""
-    place = (url.host or "") + (f":{url.port}" if url.port else "")
+    hosts = url.query.get("host", "")
+    place = url.host or ("" if isinstance(hosts, str) else ",".join(hosts))
+    place += f":{url.port}" if url.port else ""
     return f"{url.drivername}://{credentials}{place}/{url.database or ''}{'?***' if url.query else ''}"
 
 

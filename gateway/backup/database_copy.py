@@ -170,10 +170,9 @@ def _new_file(path: Path) -> None:
 
 
 def _run(database: Database, program: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-    parameters: dict[str, object] = {
-        **{name: value if isinstance(value, str) else ",".join(value) for name, value in database.url.query.items()},
-        **database.url.translate_connect_args(username="user", database="dbname"),
-    }
+    # As the driver is told it: of several hosts, their names and their ports apart.
+    parameters = dict(database.engine.dialect.create_connect_args(database.engine.url)[1])
+    del parameters["context"]  # how Python's driver reads rows
     # On a command line everybody on the machine could read it.
     password = parameters.pop("password", None)
     conninfo = make_conninfo(**{name: str(value) for name, value in parameters.items() if value})

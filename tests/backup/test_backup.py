@@ -10,6 +10,7 @@ from gateway.backup.errors import BackupRefused
 from gateway.backup.making import back_up
 from gateway.backup.manifest import MANIFEST, read_manifest
 from gateway.backup.restoring import check_backup
+from gateway.db import Database
 from gateway.wire.tiles import decode_entry_bundle
 from tests.backup.house import House, files_under
 from tests.kit.log import assert_log_verifies
@@ -67,6 +68,22 @@ def test_the_databases_password_is_on_no_command_line(
     called = (tmp_path / "called").read_text()
     assert "--dbname=" in called
     assert "Not4Everybody" not in called
+
+
+def test_of_several_servers_the_program_is_told_names_and_ports_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/called\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(database_copy, "_server_major", lambda _database: 15)
+    monkeypatch.setattr(database_copy, "_program", lambda _name, _major: program)
+    database = Database("postgresql://gateway@db-1:5433,db-2:5434/gateway?target_session_attrs=read-write")
+    database_copy._run(database, "pg_dump", [], {})
+    told = set((tmp_path / "called").read_text().removeprefix("--dbname=").split())
+    assert told == {
+        "user=gateway", "dbname=gateway", "host=db-1,db-2", "port=5433,5434", "target_session_attrs=read-write"
+    }  # fmt: skip
 
 
 def test_what_is_published_meanwhile_is_left_out(house: House, tmp_path: Path) -> None:
