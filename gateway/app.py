@@ -21,7 +21,7 @@ from gateway.audit.subject_keys import SubjectKeys
 from gateway.audit.witnesses import Witnesses, load_policy
 from gateway.clock import Clock, SystemClock
 from gateway.db import Database
-from gateway.errors import Unavailable
+from gateway.errors import SettingsError, Unavailable
 from gateway.identity import views as identity_views
 from gateway.identity.accounts import AccountKind, find_account_by_email
 from gateway.identity.keys import load_identity_keys
@@ -204,12 +204,25 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
     )
 
 
+def check_files_and_classes(settings: Settings) -> None:
+    """Refuse settings that can only be judged by what they name; raises `SettingsError`."""
+    periods_with(settings.retention)
+    if settings.witness_policy is not None:
+        load_policy(settings.witness_policy)
+    _outgoing(settings)
+
+
 def _outgoing(settings: Settings) -> HttpClient:
-    return HttpClient(
-        allow_loopback=settings.outgoing_allow_loopback,
-        ca_file=settings.outgoing_ca_file,
-        allow_plain_http=settings.unsafe_allow_plain_http,
-    )
+    try:
+        return HttpClient(
+            allow_loopback=settings.outgoing_allow_loopback,
+            ca_file=settings.outgoing_ca_file,
+            allow_plain_http=settings.unsafe_allow_plain_http,
+        )
+    except OSError as error:
+        raise SettingsError(
+            "GATEWAY_OUTGOING_CA_FILE names a file that cannot be read as PEM certificates.", detail=str(error)
+        ) from error
 
 
 def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:

@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
-from gateway.app import Gateway, assemble
+from gateway.app import Gateway, assemble, check_files_and_classes
 from gateway.audit.commands import AuditContext, audit_group
 from gateway.backup.commands import backup_command, restore_command
 from gateway.demo.commands import Prepared, demo_command
 from gateway.demo.world import WorldTools
 from gateway.directory.members import list_clients, list_members
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SettingsError
 from gateway.identity.commands import AccountsContext, accounts_group
 from gateway.migrate import migrate
 from gateway.policy.commands import policy_group
@@ -37,14 +38,25 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except GatewayError as error:
-            click.echo(f"gateway: {error}", err=True)
+        except (GatewayError, OperationalError, click.ClickException) as error:
+            reason = _database_fault(error)
+            if reason is None and not isinstance(error, GatewayError):
+                raise
+            click.echo(f"gateway: {error if reason is None else f'the database does not answer: {reason}'}", err=True)
             ctx.exit(1)
+
+
+def _database_fault(error: BaseException | None) -> str | None:
+    # What the driver says of a lost database names host and port; members get to hear less.
+    while error is not None and not isinstance(error, OperationalError):
+        error = error.__cause__
+    return None if error is None else str(error.orig).partition("\n")[0]
 
 
 @cache
 def _settings() -> Settings:
     settings = load_settings()
+    check_files_and_classes(settings)
     configure_logs(settings.log_level)
     return settings
 
@@ -64,7 +76,10 @@ def initialise(settings: Settings) -> tuple[Purpose, ...]:
     """Make what a gateway needs before it can start; returns the purposes for which a key was made."""
     # Keys, people's addresses and the hashes of their passwords are nobody else's on this machine.
     for folder in (settings.state_dir, settings.keys_dir):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"{folder} cannot be made.", detail=str(error.strerror)) from error
     made = make_missing_keys(settings.keys_dir)
     migrate(settings.database_url)
     return made
@@ -111,6 +126,8 @@ def migrate_command() -> None:
 @click.option("--without-work", is_flag=True, help="Run no `gateway work` here: it runs somewhere else.")
 def serve_command(*, without_work: bool) -> None:
     """Run the web server and one `gateway work`, until stopped."""
+    # What keeps a gateway from being put together is told once here, not by every process that then fails.
+    assemble(_settings())
     sys.exit(serve(_settings(), with_work=not without_work))
 
 

@@ -6,6 +6,7 @@ that a proxy in front sends the next requests to other nodes; then the web ends,
 """
 
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from types import FrameType
 import structlog
 
 from gateway.children import end_child, start_child
+from gateway.errors import SettingsError
 from gateway.settings import Settings
 
 log = structlog.get_logger("gateway.serve")
@@ -57,6 +59,7 @@ def serve(settings: Settings, *, with_work: bool = True) -> int:
 
     Without work, some other node or container must run `gateway work`, or nothing is published.
     """
+    _check_certificate(settings)
     if settings.unsafe_allow_plain_http:
         log.warning("plain http is allowed: for demonstrations on loopback only")
     supervisor = _Supervisor(
@@ -65,6 +68,18 @@ def serve(settings: Settings, *, with_work: bool = True) -> int:
         drain_seconds=settings.drain_seconds,
     )
     return supervisor.run()
+
+
+def _check_certificate(settings: Settings) -> None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        raise SettingsError(
+            "GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY must name readable PEM files that belong together.",
+            detail=str(error),
+        ) from error
 
 
 class _Supervisor:

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-requirements=$1
+requirements=${1:?name a file: requirements.txt, or requirements-dev.txt to develop}
 log=.venv/install.log
 
 say() { printf '%s\n' "$*" >&2; }

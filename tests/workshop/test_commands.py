@@ -64,7 +64,10 @@ def test_every_command_explains_itself_without_any_settings(path: tuple[str, ...
         (f"postgresql+psycopg:///gateway?host=/run&password={ENCODED}", "postgresql+psycopg:///gateway?***"),
         (f"postgresql+psycopg://:{ENCODED}@/gateway", "postgresql+psycopg://***@/gateway"),
         ("sqlite:////var/lib/gateway/gateway.sqlite3", "sqlite:////var/lib/gateway/gateway.sqlite3"),
-        (f"no address {SECRET}", "***"),
+        (
+            f"postgresql://gw:{ENCODED}@db-1:5433,db-2:5434/gateway?target_session_attrs=read-write",
+            "postgresql://***@db-1:5433,db-2:5434/gateway?***",
+        ),
     ],
 )
 def test_settings_are_shown_without_secrets(database: str, shown: str) -> None:
@@ -76,6 +79,49 @@ def test_settings_are_shown_without_secrets(database: str, shown: str) -> None:
         assert trace not in lines["GATEWAY_DATABASE_URL"].replace("password", "")
     assert lines["GATEWAY_ISSUER"] == "https://gateway.example"
     assert set(lines) == {f"GATEWAY_{name.upper()}" for name in Settings.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(
+    "database", [f"no address {SECRET}", f"mysql://gw:{ENCODED}@db.example/x", "postgresql://h:x/g"]
+)
+def test_a_database_that_cannot_be_used_is_refused_without_showing_its_address(database: str) -> None:
+    status, told = run("settings", GATEWAY_ISSUER="https://gateway.example", GATEWAY_DATABASE_URL=database)
+    assert status == 1
+    assert told.startswith("gateway: GATEWAY_DATABASE_URL must be ")
+    assert database not in told
+    assert SECRET not in told
+    assert ENCODED not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_LISTEN", "9705"),
+        ("GATEWAY_RETENTION", "everything=3"),
+        ("GATEWAY_WITNESS_POLICY", "/nowhere/policy.txt"),
+        ("GATEWAY_OUTGOING_CA_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(name: str, value: str) -> None:
+    status, told = run("settings", GATEWAY_ISSUER="https://gateway.example", **{name: value})
+    assert status == 1
+    assert told.startswith(f"gateway: {name}")
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["migrate", "init"])
+def test_a_database_that_does_not_answer_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    nobody = {"GATEWAY_ISSUER": "https://gateway.example", "GATEWAY_STATE_DIR": str(tmp_path)}
+    status, told = run(command, **nobody, GATEWAY_DATABASE_URL=f"postgresql://gw@/gateway?host={tmp_path}")
+    assert status == 1
+    assert "gateway: the database does not answer: " in told
+    assert "Traceback" not in told
+
+
+def test_serving_without_keys_is_told_in_one_line(tmp_path: Path) -> None:
+    status, told = run("serve", GATEWAY_ISSUER="https://gateway.example", GATEWAY_STATE_DIR=str(tmp_path))
+    assert (status, len(told.splitlines())) == (1, 1)
+    assert "run `gateway init`" in told
 
 
 def test_settings_never_show_their_secrets_in_a_representation(tmp_path: Path) -> None:
