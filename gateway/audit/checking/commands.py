@@ -169,6 +169,9 @@ def _checked_store(open_gateway: OpenGateway, *, since: int | None, state: Path 
     remembered = load_remembered(state, trust) if state is not None else None
     with progress_bar("Checking entries") as progress:
         found = fsck(store, now=context.clock.now(), remembered=remembered, since=since, progress=progress)
+    size = found.checkpoint.size if found.checkpoint is not None else 0
+    if since is not None and since > size and not found.fault_count:
+        raise click.ClickException(f"the log has only {size} entries: none from {since} on could be checked")
     if state is not None and not found.fault_count and found.note is not None:
         remember(state, found.note)
     return found

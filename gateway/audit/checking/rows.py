@@ -106,6 +106,11 @@ def check_numbering(database: Database, *, published: int, now: datetime, merge_
         if count:
             text = f"events without an index beyond the merge delay: {count}, the oldest since {rfc3339(oldest)}"
             report(Fault(kind=FaultKind.ROW, index=size, text=text))
+        numbered = (EventRow.leaf_index >= published, EventRow.leaf_index < size)
+        waiting = session.scalars(select(func.min(EventRow.occurred_at)).where(*numbered)).one_or_none()
+        if waiting is not None and waiting < now - timedelta(seconds=merge_delay):
+            text = f"entries {published} to {size - 1} are not published yet, the oldest since {rfc3339(waiting)}"
+            report(Fault(kind=FaultKind.ROW, index=published, text=text))
 
 
 def _check_beyond(session: Session, published: int, size: int, report: Report) -> None:

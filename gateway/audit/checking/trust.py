@@ -102,7 +102,7 @@ def read_checkpoint(source: LogSource, trust: Trust) -> tuple[Checkpoint, bytes]
     """Return the log's checkpoint and the note that states it; raises `LogNotVerified`, `LogUnreadable`."""
     note = source.read(CHECKPOINT)
     if note is None:
-        raise LogUnreadable("there is no checkpoint")
+        raise LogUnreadable("there is no checkpoint: is this the address or the folder of a log?")
     return trust.open(note), note
 
 

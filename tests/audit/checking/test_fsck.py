@@ -146,6 +146,18 @@ def test_a_row_numbered_beyond_the_log_and_events_left_waiting_are_found(sound: 
     assert "events without an index beyond the merge delay: 1" in found.faults[-1].text
 
 
+def test_entries_that_are_numbered_and_not_published_are_found_once_they_are_late(sound: TestLog) -> None:
+    sound.record(1)
+    with sound.database.write() as session:
+        session.scalars(select(EventRow).where(EventRow.leaf_index.is_(None))).one().leaf_index = SIZE
+        session.get_one(LogHeadRow, 1).size = SIZE + 1
+    assert not checked(sound).faults
+    sound.clock.advance(seconds=11)
+    found = checked(sound)
+    assert places(found) == {(FaultKind.ROW, SIZE)}
+    assert f"entries {SIZE} to {SIZE} are not published yet" in found.faults[-1].text
+
+
 def test_numbered_entries_that_are_not_published_yet_must_be_there(sound: TestLog) -> None:
     with sound.database.write() as session:
         session.execute(update(LogHeadRow).values(size=SIZE + 3))
