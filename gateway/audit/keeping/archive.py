@@ -97,7 +97,8 @@ class Archive:
         # The sequencer reads the last published entry's tile again from the rows before it goes on.
         end = min(up_to, checkpoint.size - 1) // TILE_WIDTH * TILE_WIDTH
         if end <= first:
-            raise NothingToArchive(f"entries below {first} are archived, and no whole bundle of 256 is due after them")
+            so_far = f"entries below {first} are archived" if first else "nothing is archived yet"
+            raise NothingToArchive(f"{so_far}, and no whole bundle of {TILE_WIDTH} is due")
         if delete_rows:
             self.check_deletable(end)
         archived = Archived(first=first, end=end, size=checkpoint.size, root=checkpoint.root)

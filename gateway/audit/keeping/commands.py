@@ -209,7 +209,8 @@ def _export_command(open_gateway: OpenGateway) -> click.Command:
                     file.write(line)
                     progress(done, end - first)
         if output is not None:
-            click.echo(f"{output}: entries {first:,} to {end:,} of {size:,}", err=True)
+            which = f"entries {first:,} to {end - 1:,} of {size:,}" if first < end else f"none of the {size:,} entries"
+            click.echo(f"{output}: {which}", err=True)
 
     return export
 
@@ -244,7 +245,8 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task(what, total=None)
 
         def progress(done: int, total: int) -> None:

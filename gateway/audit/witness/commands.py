@@ -53,6 +53,8 @@ def witness_group() -> None:
 def _init(state: Path, name: str) -> None:
     """Make a new witness: a key and an empty memory. Refused where there is one."""
     folder = WitnessFolder(state)
+    if "://" in name:
+        raise click.BadParameter("a URL without its scheme, such as witness.example/w1", param_hint="'--name'")
     folder.make(name)
     click.echo(cosignature_key_of(folder.signer(), name).encode())
 

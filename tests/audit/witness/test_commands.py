@@ -59,6 +59,13 @@ def test_a_list_of_logs_that_is_none_is_refused_before_anything_listens(
     assert said in str(refused.exception)
 
 
+def test_a_name_with_a_scheme_is_refused_and_makes_nothing(tmp_path: Path) -> None:
+    refused = run("init", "--state", tmp_path / "w", "--name", f"https://{WITNESS_NAME}")
+    assert refused.exit_code == 2
+    assert "without its scheme" in refused.output
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_witness_that_was_never_made_does_not_start(tmp_path: Path) -> None:
     refused = run("serve", "--state", tmp_path / "w", "--logs", logs_file(tmp_path))
     assert "audit witness init" in str(refused.exception)
