@@ -237,6 +237,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         registers=gateway.policy.registers,
         log_dir=settings.log_dir,
         log_keys=gateway.log_keys,
+        check_published=merge_delay.check_lately,
     )
     exchange = ExchangeDoor(
         broker=gateway.broker,

@@ -57,6 +57,8 @@ class PageTools:
     registers: Registers
     log_dir: Path
     log_keys: LogKeys
+    check_published: Callable[[], None]
+    """Raises while the log is not published, or is newer than the database: auditors see nothing then."""
 
 
 def home_blueprint(tools: PageTools) -> Blueprint:
@@ -98,6 +100,8 @@ def auditor_guard(tools: PageTools) -> Callable[[], None]:
         )
         if not _oversees(tools, g.signed_in):
             raise RoleRequired
+        # In an old copy of the database a session that was ended since, or an officer suspended since, is back.
+        tools.check_published()
 
     return require_auditor
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from gateway.app import create_app
 from gateway.audit.append import AuditLog
+from gateway.audit.merge_delay import MergeDelay
 from gateway.audit.models import EventRow
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
@@ -357,6 +358,21 @@ def test_the_details_are_shown_only_after_the_look_is_recorded(
     answer = client.get(address, headers=HTML)
     assert answer.status_code == 503
     assert b"fields_disclosed" not in answer.data
+
+
+def test_over_an_old_copy_of_the_database_nobody_sees_anything(
+    world: World, auditor: requests.Session, exchange: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sessions and officers are those of then: some were ended or suspended since."""
+    monkeypatch.setattr(MergeDelay, "_published_size", lambda _self: 1_000_000_000)
+    client = create_app(world.gateway).test_client()
+    for cookie in auditor.cookies:
+        client.set_cookie(cookie.name, str(cookie.value), domain="localhost")
+    before = looks(world)
+    for page in ("", f"/{exchange}", f"/{exchange}/proof.json", f"/{exchange}/receipt.jwt"):
+        answer = client.get(f"{world.issuer}{EXCHANGES}{page}")
+        assert (answer.status_code, answer.get_json()["code"]) == (503, "database_older_than_log")
+    assert looks(world) == before
 
 
 def test_erased_and_forgotten_details_are_said_to_be_so(world: World, auditor: requests.Session) -> None:
