@@ -5,7 +5,7 @@ holds 16 random bytes that identify the key, then the key. Events about nobody s
 nodes run, they share this directory.
 
 No key stays in memory: each is read from its file each time, so that what one process destroys no other uses again.
-What is remembered is only which files were seen to be durable, for these need no lock to be read.
+What is remembered is only which keys, by their ids, were seen to be durable, for these need no lock to be read.
 """
 
 import fcntl
@@ -16,10 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 MAX_REMEMBERED = 16_384
-"""Of how many files it is remembered that they are durable; some 2 MB."""
+"""Of how many keys it is remembered that they are durable; some 3 MB."""
 
 _KEY_ID_BYTES = 16
 _KEY_BYTES = 32
@@ -37,20 +36,13 @@ class SubjectKey:
     key: bytes = field(repr=False)
 
 
-class _KeyFile(NamedTuple):
-    """What a file holds, and what tells it from any other file that has or had its name (stat(2))."""
-
-    data: bytes
-    identity: tuple[int, int, int, int]
-
-
 class SubjectKeys:
     """The directory of keys. Safe across threads and processes; nothing is read or made before it is needed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._names_key: bytes | None = None
-        self._durable: dict[str, tuple[int, int, int, int]] = {}
+        self._durable: dict[str, bytes] = {}
 
     def key_for(self, subject: str | None) -> SubjectKey:
         """Return the subject's key, durably made if there is none; None stands for events about nobody."""
@@ -58,15 +50,15 @@ class SubjectKeys:
         shard = self._shard(tag)
         durable = self._durable.get(tag)
         if durable is not None:
-            found = _read(f"{shard}/{tag}", _KEY_ID_BYTES + _KEY_BYTES)
-            # Another file of this name is another key, made by somebody who may not have made it durable yet.
-            if found is not None and found.identity == durable:
-                return _subject_key(tag, found.data)
-        found = _load_or_make(shard, tag, _KEY_ID_BYTES + _KEY_BYTES)
+            data = _read(f"{shard}/{tag}", _KEY_ID_BYTES + _KEY_BYTES)
+            # Another id is another key, made by somebody who may not have made it durable yet.
+            if data is not None and data.startswith(durable):
+                return _subject_key(tag, data)
+        found = _subject_key(tag, _load_or_make(shard, tag, _KEY_ID_BYTES + _KEY_BYTES))
         if len(self._durable) >= MAX_REMEMBERED:
             self._durable.clear()
-        self._durable[tag] = found.identity
-        return _subject_key(tag, found.data)
+        self._durable[tag] = found.key_id
+        return found
 
     def find_key(self, tag: str, key_id: bytes) -> bytes | None:
         """Return the very key that was used, or None when it has been destroyed."""
@@ -107,7 +99,7 @@ class SubjectKeys:
     def tag(self, text: str) -> str:
         """Return the keyed hash of a text, 64 hex digits: the same here always, and unguessable elsewhere."""
         if self._names_key is None:
-            self._names_key = _load_or_make(self._directory, _NAMES_KEY, _KEY_BYTES).data
+            self._names_key = _load_or_make(self._directory, _NAMES_KEY, _KEY_BYTES)
         return hmac.digest(self._names_key, text.encode(), "sha256").hex()
 
     def _shard(self, tag: str) -> str:
@@ -119,28 +111,21 @@ def _subject_key(tag: str, data: bytes) -> SubjectKey:
 
 
 def _find(folder: int, tag: str) -> SubjectKey | None:
-    file = _read(tag, _KEY_ID_BYTES + _KEY_BYTES, folder=folder)
-    return _subject_key(tag, file.data) if file is not None else None
+    data = _read(tag, _KEY_ID_BYTES + _KEY_BYTES, folder=folder)
+    return _subject_key(tag, data) if data is not None else None
 
 
-def _load_or_make(directory: str | Path, name: str, size: int) -> _KeyFile:
+def _load_or_make(directory: str | Path, name: str, size: int) -> bytes:
     with _locked(directory, fcntl.LOCK_SH) as folder:
-        file = _read(name, size, folder=folder)
-    if file is not None:
-        return file
+        data = _read(name, size, folder=folder)
+    if data is not None:
+        return data
     # Made under the exclusive lock: whoever can read a key under a lock knows that it is already durable.
     with _locked(directory, fcntl.LOCK_EX) as folder:
-        file = _read(name, size, folder=folder)
-        if file is None:
-            _make(folder, name, size)
-            file = _read(name, size, folder=folder)
-    if file is None:
-        message = f"the key file {name} is gone as soon as it was made"
-        raise OSError(message)
-    return file
+        return _read(name, size, folder=folder) or _make(folder, name, size)
 
 
-def _make(folder: int, name: str, size: int) -> None:
+def _make(folder: int, name: str, size: int) -> bytes:
     data, unfinished = secrets.token_bytes(size), f"{name}.{secrets.token_hex(8)}.new"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
@@ -150,22 +135,23 @@ def _make(folder: int, name: str, size: int) -> None:
         os.close(descriptor)
     os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
     os.fsync(folder)
+    return data
 
 
-def _read(name: str, size: int, *, folder: int | None = None) -> _KeyFile | None:
+def _read(name: str, size: int, *, folder: int | None = None) -> bytes | None:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
     except FileNotFoundError:
         return None
     try:
-        data, status = os.read(descriptor, size + 1), os.fstat(descriptor)
+        data = os.read(descriptor, size + 1)
     finally:
         os.close(descriptor)
     if len(data) != size:
         # A damaged key must never be taken for a missing one: a new key would hide the loss.
         message = f"the key file {name} is damaged"
         raise OSError(message)
-    return _KeyFile(data, (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
+    return data
 
 
 @contextmanager

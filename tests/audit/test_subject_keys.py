@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -138,11 +137,11 @@ def test_a_file_that_may_not_be_durable_yet_is_not_used_before_its_maker_is_done
         try:
             fcntl.flock(making, fcntl.LOCK_EX)
             assert keys.key_for("person-1") == used, "a file known to be durable waits for nobody"
-            shutil.copyfile(shard / used.tag, shard / "unfinished")
+            (shard / "unfinished").write_bytes(bytes(48))
             (shard / "unfinished").rename(shard / used.tag)
             asked = pool.submit(keys.key_for, "person-1")
             with pytest.raises(NotYet):
                 asked.result(timeout=0.3)
         finally:
             os.close(making)
-        assert asked.result() == used
+        assert asked.result().key == bytes(32)
