@@ -38,6 +38,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except PermissionError as error:
+            told = f"{error.filename}: permission denied. Run this as the user who runs the gateway."
+            click.echo(f"gateway: {told}", err=True)
+            ctx.exit(1)
         except (GatewayError, OperationalError, click.ClickException) as error:
             reason = _database_fault(error)
             if reason is None and not isinstance(error, GatewayError):

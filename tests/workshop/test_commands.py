@@ -118,6 +118,16 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(command: str, tmp_p
     assert "Traceback" not in told
 
 
+def test_whoever_may_not_read_the_keys_is_told_whose_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(_folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "keys"))
+
+    monkeypatch.setattr("gateway.app.SigningKeys.load", forbid)  # root, who runs the tests, may read everything
+    status, told = run("audit", "key", GATEWAY_ISSUER="https://gateway.example", GATEWAY_STATE_DIR=str(tmp_path))
+    assert status == 1
+    assert "keys: permission denied. Run this as the user who runs the gateway." in told
+
+
 def test_serving_without_keys_is_told_in_one_line(tmp_path: Path) -> None:
     status, told = run("serve", GATEWAY_ISSUER="https://gateway.example", GATEWAY_STATE_DIR=str(tmp_path))
     assert (status, len(told.splitlines())) == (1, 1)

@@ -61,6 +61,12 @@ def test_the_map_has_every_table_and_no_other(database: Database) -> None:
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == tables
 
 
+def test_the_fault_table_names_every_test_of_a_fault_and_none_that_is_not_there() -> None:
+    named = {path for path in re.findall(r"`(tests/[^`]+)`", text("operations.md")) if path.endswith(".py")}
+    assert not {path for path in named if not (REPOSITORY / path).is_file()}
+    assert {f"tests/faults/{file.name}" for file in (REPOSITORY / "tests/faults").glob("test_*.py")} <= named
+
+
 def test_every_setting_is_explained_with_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GATEWAY_ISSUER", "https://gateway.example")

@@ -102,7 +102,7 @@ def read_checkpoint(source: LogSource, trust: Trust) -> tuple[Checkpoint, bytes]
     """Return the log's checkpoint and the note that states it; raises `LogNotVerified`, `LogUnreadable`."""
     note = source.read(CHECKPOINT)
     if note is None:
-        raise LogUnreadable("there is no checkpoint: is this the address or the folder of a log?")
+        raise LogUnreadable("there is no checkpoint: nothing is published yet, or no log is there")
     return trust.open(note), note
 
 
