@@ -72,6 +72,7 @@ def whole_exchange(**changes: object) -> SimpleNamespace:
         "officer_roles": ("benefits-officer",),
         "acr": "AAL2",
         "case_reference": "FSM/2026/00017",
+        "archived": False,
         "provider": "Department for Work and Pensions",
         "legal_gateway": "Education Act 2005, section 110",
         "agreement": "DSA-003",
@@ -194,6 +195,7 @@ GATEWAY_PAGES = (
         template="pages/auditor_exchange.html",
         context={
             "exchange": whole_exchange(),
+            "details": {"state": "kept", "said": [("client", "blackburn-portal"), ("reason", None)]},
             "back_href": "/auditor/exchanges",
             "proof_href": "/proof",
             "receipt_href": "/receipt",
@@ -218,6 +220,7 @@ GATEWAY_PAGES = (
                 fields_disclosed=(),
                 fields_withheld=("award_amount",),
             ),
+            "details": {"state": "erased", "said": []},
             "back_href": "/auditor/exchanges",
             "proof_href": None,
             "receipt_href": None,
