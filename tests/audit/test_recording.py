@@ -178,9 +178,9 @@ def test_both_sides_of_a_fork_record(log: TestLog, database_url: str, tmp_path: 
     assert len(log.assert_verifies()) == 3
 
 
-def turn_is_free(url: str) -> bool:
+def turn_is_free(url: str, *, within: float = 0) -> bool:
     try:
-        with Database(url, timeout=0).turn_to_write():
+        with Database(url, timeout=within).turn_to_write():
             return True
     except DatabaseUnavailable:
         return False
@@ -212,7 +212,8 @@ def test_a_turn_that_was_given_up_comes_to_the_next_who_wants_it(database: Datab
             patient.timeout = 30
             wanting = pool.submit(lambda: free_while_in_turn(patient, database_url))
         assert wanting.result() is False
-    assert turn_is_free(database_url)
+    # A wait that was given up may get its turn now; it passes it on at once.
+    assert turn_is_free(database_url, within=5)
 
 
 def free_while_in_turn(database: Database, url: str) -> bool:
