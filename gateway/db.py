@@ -14,17 +14,31 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 import psycopg
 import uuid_utils.compat
+from psycopg import sql
 from psycopg.abc import PQGen
-from sqlalchemy import JSON, Connection, DateTime, Dialect, Engine, MetaData, String, Uuid, create_engine, event
+from sqlalchemy import (
+    JSON,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    create_engine,
+    event,
+    insert,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -176,6 +190,21 @@ class Database:
             yield
 
 
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that name the same columns; on PostgreSQL several go in one COPY, at some two thirds of the price."""
+    if len(rows) == 1 or connection.dialect.name != "postgresql":
+        connection.execute(insert(table), rows if len(rows) > 1 else rows[0])
+        return
+    if not connection.in_transaction():
+        connection.begin()  # it cannot see what is done on the driver's own connection
+    driver = cast("PatientConnection", connection.connection.driver_connection)
+    columns = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
+    copy_in = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
+    with driver.cursor() as cursor, cursor.copy(copy_in) as copy:
+        for row in rows:
+            copy.write_row(tuple(row.values()))
+
+
 class WriterLock:
     """One writer at a time on the embedded database, across the threads and processes of this machine.
 
@@ -265,6 +294,8 @@ def _faults_named(fault: type[DatabaseUnavailable] = DatabaseUnavailable) -> Ite
         raise fault(detail="no connection free in this process") from error
     except OperationalError as error:
         raise fault(detail=type(error.orig).__name__) from error
+    except psycopg.OperationalError as error:
+        raise fault(detail=type(error).__name__) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise fault(detail=type(error.orig).__name__) from error

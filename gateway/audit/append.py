@@ -16,7 +16,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Table
 from sqlalchemy.orm import Session
 
 from gateway.audit.errors import (
@@ -44,7 +44,7 @@ from gateway.audit.recorded import is_erased
 from gateway.audit.recording import GroupCommit
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.clock import rfc3339
-from gateway.db import Database, new_id
+from gateway.db import Database, insert_rows, new_id
 from gateway.wire.canonical import canonical_json
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import InvalidTree, MalformedInput
@@ -62,8 +62,8 @@ _PLAIN = re.compile(r"[!-~]{1,200}")
 # another one to whoever reads it.
 _MISLEADING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-# On the table, not the mapped class: rows that nobody reads back as objects need nothing of the ORM.
-_INSERT = insert(cast("Table", EventRow.__table__))
+# The table, not the mapped class: rows that nobody reads back as objects need nothing of the ORM.
+_EVENTS = cast("Table", EventRow.__table__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +216,7 @@ class AuditLog:
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    connection.execute(_INSERT, rows if len(rows) > 1 else rows[0])
+    insert_rows(connection, _EVENTS, rows)
 
 
 def _leaf_of(event: Event, *, event_id: UUID, at: datetime, committed: str) -> bytes:
