@@ -58,7 +58,7 @@ def publish_delay(database: Database, *, name: str, folder: Path, seconds: float
     def sequence() -> None:
         sequencer, due = log.sequencer(), time.monotonic()
         while not stop.is_set():
-            while newly := sequencer.run_once():
+            if newly := sequencer.run_once():
                 published.append((published[-1][0] + newly, time.time()))
             due = max(due + SEQUENCER_INTERVAL, time.monotonic())
             stop.wait(due - time.monotonic())

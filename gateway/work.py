@@ -17,6 +17,7 @@ from gateway.app import Gateway
 from gateway.audit.keeping.erase import reapply_erasures
 from gateway.audit.keeping.forget import forget_expired
 from gateway.audit.log_alerts import sequencing, watching
+from gateway.audit.sequencer import BATCH
 from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
 from gateway.identity.sessions import purge_sessions
@@ -39,6 +40,8 @@ class Task:
     name: str
     every: float
     run: Callable[[], int]
+    whole: int = 1
+    """How much a run does when more is waiting: then it is run again at once."""
     apart: bool = False
     """Done in a thread of its own: it may wait for others, and nothing else waits for it."""
     also_at_the_end: bool = False
@@ -81,6 +84,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
             name="sequence",
             every=gateway.settings.sequencer_interval,
             run=sequence,
+            whole=BATCH,
             apart=True,  # it asks witnesses
             also_at_the_end=True,
         ),
@@ -133,7 +137,7 @@ def run_until_signalled(gateway: Gateway) -> None:
 def _done(task: Task) -> bool:
     try:
         for _ in range(BATCHES_A_TURN):
-            if task.run() == 0:
+            if task.run() < task.whole:
                 break
     except GatewayError as error:
         log.error("task failed", task=task.name, code=error.code, reason=error.public, detail=error.detail)  # noqa: TRY400 - no traceback: it may hold data

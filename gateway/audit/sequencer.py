@@ -83,6 +83,10 @@ class Sequencer:
         witnesses: Witnesses | None = None,
         batch: int = BATCH,
     ) -> None:
+        """Take the parts; nothing is read or opened yet. Raises `ValueError` for a batch that is not whole tiles."""
+        if batch < TILE_WIDTH or batch % TILE_WIDTH:
+            message = f"a batch is a multiple of {TILE_WIDTH}"
+            raise ValueError(message)
         self._database = database
         self._files = TileFiles(directory=log_dir)
         self._writer = TreeWriter(database=database, files=self._files, batch=batch)

@@ -18,6 +18,7 @@ from gateway.wire.keys import Jwk
 METADATA_PATH = "/.well-known/gateway-configuration"
 KEPT = timedelta(minutes=5)
 MAX_DOCUMENT_BYTES = 256 * 1024
+_PIECE_BYTES = 65_536
 
 
 class GatewayUnreachable(GatewayError):
@@ -94,9 +95,9 @@ class GatewayDocuments:
         if kept is not None and not fresh and now - kept[0] < KEPT:
             return kept[1]
         try:
-            response = self.session().get(address, timeout=self._timeout, allow_redirects=False)
-            response.raise_for_status()
-            document = parse_json_object(response.content[:MAX_DOCUMENT_BYTES])
+            with self.session().get(address, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+                response.raise_for_status()
+                document = parse_json_object(_body(response))
         except requests.RequestException as error:
             raise GatewayUnreachable(detail=f"{address}: {type(error).__name__}") from error
         except MalformedInput as error:
@@ -104,3 +105,12 @@ class GatewayDocuments:
         with self._lock:
             self._kept[address] = (now, document)
         return document
+
+
+def _body(response: requests.Response) -> bytes:
+    body = bytearray()
+    for piece in response.iter_content(_PIECE_BYTES):
+        body += piece
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise GatewayUnreachable("The gateway's document is too long.")
+    return bytes(body)
