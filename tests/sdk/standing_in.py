@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ class StandIn:
     published: PrivateKeySigner | None = None
     """The key that the documents state, where it is another than the one that signs."""
     issuer_stated: str = ISSUER
+    padding: str = ""
     respond: Respond | None = None
     requests: list[HttpRequest] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
@@ -59,6 +61,7 @@ class StandIn:
         if path == METADATA_PATH:
             return {
                 "issuer": self.issuer_stated,
+                "padding": self.padding,
                 "resource": f"{ISSUER}/sharing/v1",
                 "exchanges_endpoint": f"{ISSUER}/sharing/v1/exchanges",
                 "token_endpoint": f"{ISSUER}/token",
@@ -170,7 +173,7 @@ def _response(request: requests.PreparedRequest, answer: HttpResponse) -> reques
     response = requests.Response()
     response.status_code = answer.status
     response.headers.update(answer.headers)
-    response._content = answer.body
+    response.raw = BytesIO(answer.body)
     response.request = request
     response.url = str(request.url)
     return response

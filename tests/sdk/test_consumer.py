@@ -9,7 +9,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.sdk.consumer import Answer, AnswerNotBelievable, Consumer, NotAnswered, Refusal
-from gateway.sdk.metadata import GatewayUnreachable
+from gateway.sdk.metadata import MAX_DOCUMENT_BYTES, GatewayUnreachable
 from gateway.wire.encoding import b64url_encode
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.signer import PrivateKeySigner
@@ -243,6 +243,13 @@ def test_new_keys_of_the_gateway_are_fetched_when_an_answer_needs_them(consumer:
 def test_documents_that_name_another_issuer_are_not_used(consumer: Consumer, gateway: StandIn) -> None:
     gateway.issuer_stated = "https://gateway.another.example"
     with pytest.raises(GatewayUnreachable):
+        ask(consumer)
+    assert gateway.requests == []
+
+
+def test_a_document_without_end_is_not_read_to_its_end(consumer: Consumer, gateway: StandIn) -> None:
+    gateway.padding = "x" * MAX_DOCUMENT_BYTES
+    with pytest.raises(GatewayUnreachable, match="too long"):
         ask(consumer)
     assert gateway.requests == []
 
