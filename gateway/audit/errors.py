@@ -63,7 +63,7 @@ class NothingToErase(GatewayError):
 
     kind = Kind.NOT_FOUND
     code = "nothing_to_erase"
-    title = "Nothing is recorded under this reference that could be erased"
+    title = "Nothing is recorded under this reference that could be erased, or it is erased already"
 
 
 class NothingToArchive(GatewayError):

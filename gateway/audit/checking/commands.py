@@ -18,7 +18,7 @@ from gateway.audit.checking.trust import Trust
 from gateway.audit.checking.verify import VerifiedLog, verify_archive, verify_log
 from gateway.audit.context import OpenGateway
 from gateway.audit.errors import HistoryContradicted
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SettingsError
 from gateway.wire.encoding import b64_encode
 
 
@@ -143,6 +143,8 @@ def _fsck_command(open_gateway: OpenGateway) -> click.Command:
             raise click.UsageError("--since and --state exclude each other")
         try:
             found = _checked_store(open_gateway, since=since, state=state)
+        except SettingsError as error:
+            raise click.UsageError(error.public) from error
         except GatewayError as error:
             raise click.ClickException(error.public) from error
         if as_json:

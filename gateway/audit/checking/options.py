@@ -40,9 +40,15 @@ def trust_of(keys: Sequence[str], policy: Path | None, open_gateway: OpenGateway
     try:
         if keys or open_gateway is None or (policy is not None and load_policy(policy).logs):
             return load_trust(keys, policy_file=policy)
-        return Trust(keys=open_gateway().trusted_keys, policy=load_policy(policy) if policy is not None else None)
+        believed = load_policy(policy) if policy is not None else None
     except GatewayError as error:
         raise click.UsageError(error.public) from error
+    try:
+        return Trust(keys=open_gateway().trusted_keys, policy=believed)
+    except GatewayError as error:
+        # An outsider who forgot the key must not be sent looking for a gateway's settings.
+        message = f"no --key is given, and there is no gateway here to take it from: {error.public}"
+        raise click.UsageError(message) from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def load_remembered(path: Path, trust: Trust) -> Checkpoint | None:
     try:
         return trust.open_remembered(note)
     except LogNotVerified as error:
-        raise StateUnusable(f"{path}: {error.public}") from error
+        raise StateUnusable(f"{path} is damaged, or not the memory of this log: {error.public}") from error
 
 
 def remember(path: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from gateway.audit.checking.sources import HttpSource
 from gateway.audit.checking.verify import verify_log
 from gateway.audit.commands import audit_group
 from gateway.audit.errors import LogUnreadable
+from gateway.errors import SettingsError
 from gateway.wire.cosignatures import cosign, cosignature_key_of
 from gateway.wire.encoding import b64_decode
 from gateway.wire.log_proofs import parse_log_proof, verify_log_proof
@@ -121,7 +122,7 @@ def test_a_damaged_state_is_said_to_be_damaged(log: BuiltLog, tmp_path: Path) ->
     state.write_bytes(b"junk")
     result = run("verify", "--from", log.directory, "--key", log.vkey, "--state", state)
     assert result.exit_code == 1
-    assert "seen.checkpoint" in result.stderr
+    assert "seen.checkpoint is damaged" in result.stderr
     assert state.read_bytes() == b"junk"
 
 
@@ -136,6 +137,17 @@ def test_several_keys_may_be_given_and_any_that_signed_is_enough(log: BuiltLog, 
 @pytest.mark.parametrize("key", ["nobody", "a+b+c", "x.example+00000000+AAAA"])
 def test_a_key_that_is_none_is_a_mistake_of_the_caller(log: BuiltLog, key: str) -> None:
     assert run("verify", "--from", log.directory, "--key", key).exit_code == 2
+
+
+def test_a_forgotten_key_is_named_where_there_is_no_gateway(log: BuiltLog) -> None:
+    def no_settings() -> NoReturn:
+        raise SettingsError("GATEWAY_ISSUER is missing")
+
+    group = audit_group(no_settings)
+    outsider = CliRunner().invoke(group, ["verify", "--from", str(log.directory)])
+    assert (outsider.exit_code, "no --key is given" in outsider.stderr) == (2, True)
+    operator = CliRunner().invoke(group, ["fsck"])
+    assert (operator.exit_code, "GATEWAY_ISSUER" in operator.stderr) == (2, True)
 
 
 def test_a_policy_demands_its_witnesses(log: BuiltLog, tmp_path: Path) -> None:
