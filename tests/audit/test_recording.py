@@ -134,11 +134,11 @@ def test_a_connection_that_is_lost_while_many_are_written_is_replaced(log: TestL
     with ThreadPoolExecutor(MANY) as pool:
         with nobody_can_record(database_url):
             waiting = record_at_once(log.audit, log, pool)
-            # The first waits alone; whoever came meanwhile waits together, and longer.
+            # The first may wait alone; whoever came meanwhile waits together, and longer.
             while not all(each.done() for each in waiting):
                 lost |= end_those_who_wait(database_url)
         assert {type(each.exception()) for each in waiting} == {DatabaseUnavailable}
-        assert len(lost) == 2
+        assert len(lost) in {1, 2}
         assert rows(log.database) == 0
         entries = [each.result() for each in record_at_once(log.audit, log, pool)]
     log.publish()
