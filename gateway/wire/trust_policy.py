@@ -140,7 +140,7 @@ class _Reader:
 
     def policy(self) -> TrustPolicy:
         if self._quorum is None:
-            raise MalformedInput("a policy has exactly one quorum line")
+            raise MalformedInput("a policy has a quorum line, `quorum none` where nobody need have cosigned")
         return TrustPolicy(
             logs=tuple(self._logs),
             witnesses=tuple(self._witnesses),
