@@ -10,7 +10,7 @@ import click
 
 from gateway.demo.journey import Walk
 from gateway.demo.layout import Layout
-from gateway.demo.runner import alone_in, check_ports_free, end_on_signals, forget_world, running, stay
+from gateway.demo.runner import alone_in, check_ports_free, end_if_asked, end_on_signals, forget_world, running, stay
 from gateway.demo.world import WorldTools, build_world
 from gateway.settings import Settings
 
@@ -87,12 +87,17 @@ def _run(layout: Layout, prepared: Prepared, *, once: bool) -> bool:
     prepared.close()
     click.echo("starting gateway, department and portal")
     with running(layout):
-        held = Walk(layout=layout, accounts=accounts, public_keys=public_keys, say=click.echo).run()
+        held = Walk(layout=layout, accounts=accounts, public_keys=public_keys, say=_say).run()
         if once:
             click.echo("every step held" if held else "not every step held")
         else:
             stay(layout, accounts)
     return held
+
+
+def _say(text: str) -> None:
+    end_if_asked()
+    click.echo(text)
 
 
 def _write_environment(layout: Layout) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,7 @@ from gateway.settings import Settings, process_environment
 READY_SECONDS = 60.0
 STOP_SECONDS = 35.0
 CODE_SECONDS = 30
+_ASKED_TO_END = threading.Event()
 
 
 class DemoCannotStart(GatewayError):
@@ -95,6 +97,7 @@ def end_on_signals() -> None:
     """Let SIGTERM, and SIGINT even where a shell made us ignore it, end the demonstration as Ctrl-C does."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        _ASKED_TO_END.set()
         # Once is enough: a second signal must not cut short the orderly end that the first one began.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -102,6 +105,12 @@ def end_on_signals() -> None:
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
+
+
+def end_if_asked() -> None:
+    """Raise `KeyboardInterrupt` again: where it came while Python was tidying up, nobody ever saw it."""
+    if _ASKED_TO_END.is_set():
+        raise KeyboardInterrupt
 
 
 def stay(layout: Layout, accounts: Mapping[str, DemoAccount]) -> None:
@@ -134,11 +143,13 @@ Each security code works once. Ctrl-C stops everything; so does SIGTERM.
     try:
         while not console.is_terminal:
             # A file cannot be written over: each new set of codes is a line of its own.
+            end_if_asked()
             console.print(_codes_text(accounts))
             time.sleep(CODE_SECONDS - SystemClock().now().timestamp() % CODE_SECONDS)
         with Live(_codes_text(accounts), console=console, refresh_per_second=2) as live:
             while True:
                 time.sleep(0.5)
+                end_if_asked()
                 live.update(_codes_text(accounts))
     except KeyboardInterrupt:
         console.print("stopping")
@@ -197,6 +208,7 @@ def _wait_until_ready(
 ) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
+        end_if_asked()
         if process.poll() is not None:
             raise DemoCannotStart(f"The {name} ended at once; {log} says why.")
         try:
