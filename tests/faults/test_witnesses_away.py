@@ -162,11 +162,14 @@ def test_a_log_whose_witnesses_come_and_go_is_published_under_its_policy_or_wait
     wait_until(witnessed.all_published, within_seconds=20)
     assert witnessed.cosigned()[1] >= 2
     assert_accounted_for(world, asking, load.told)
-    ended = {line.get("ended") for line in witnessed.alerts()}
-    assert {"witness_quorum_missed", "log_behind", "witness_absent"} <= ended
+    wait_until(lambda: {"witness_quorum_missed", "log_behind", "witness_absent"} <= _ended(witnessed), within_seconds=10)
     recorded = [world.details(event)["witness"] for event in world.events(names=["audit.witness.failed"])]
     assert sorted(recorded) == [first.key.name, second.key.name]
 
 
 def _said(witnessed: Witnessed) -> set[tuple[str, str]]:
     return {(line["alert"], line.get("about", "")) for line in witnessed.alerts() if "alert" in line}
+
+
+def _ended(witnessed: Witnessed) -> set[str | None]:
+    return {line.get("ended") for line in witnessed.alerts()}
