@@ -162,7 +162,9 @@ def test_a_log_whose_witnesses_come_and_go_is_published_under_its_policy_or_wait
     wait_until(witnessed.all_published, within_seconds=20)
     assert witnessed.cosigned()[1] >= 2
     assert_accounted_for(world, asking, load.told)
-    wait_until(lambda: {"witness_quorum_missed", "log_behind", "witness_absent"} <= _ended(witnessed), within_seconds=10)
+    wait_until(
+        lambda: {"witness_quorum_missed", "log_behind", "witness_absent"} <= _ended(witnessed), within_seconds=10
+    )
     recorded = [world.details(event)["witness"] for event in world.events(names=["audit.witness.failed"])]
     assert sorted(recorded) == [first.key.name, second.key.name]
 
