@@ -194,7 +194,11 @@ class Database:
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that name the same columns; on PostgreSQL several go in one COPY, at some two thirds of the price."""
+    """Insert rows that name the same columns; on PostgreSQL several go in one COPY, which costs a fifth less.
+
+    A COPY gives values to the driver as they are, past what a column's type would check or convert: none but bytes,
+    plain text, numbers, UUIDs and aware instants belong in them.
+    """
     if len(rows) == 1 or connection.dialect.name != "postgresql":
         connection.execute(insert(table), rows if len(rows) > 1 else rows[0])
         return
