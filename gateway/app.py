@@ -25,6 +25,7 @@ from gateway.errors import SettingsError, Unavailable
 from gateway.identity import views as identity_views
 from gateway.identity.accounts import AccountKind, find_account_by_email
 from gateway.identity.keys import load_identity_keys
+from gateway.identity.passwords import Passwords
 from gateway.identity.people import People, assemble_people
 from gateway.migrate import is_current
 from gateway.oidc import views as oidc_views
@@ -147,8 +148,11 @@ class Gateway:
         return self.people.references.reference_of_account(account.account_id) if account is not None else None
 
 
-def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
-    """Put a gateway together from its settings; raises `SigningKeyMissing` or `PolicyInvalid` when it cannot be."""
+def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passwords | None = None) -> Gateway:
+    """Put a gateway together from its settings; raises `SigningKeyMissing` or `PolicyInvalid` when it cannot be.
+
+    `passwords` is for a program whose accounts are all invented: no setting weakens what a password costs to guess.
+    """
     clock = clock or SystemClock()
     database = Database(settings.database_url, timeout=settings.database_timeout, pool_size=settings.threads)
     signing = SigningKeys.load(settings.keys_dir)
@@ -158,6 +162,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None) -> Gateway:
         audit=audit,
         keys=load_identity_keys(settings.keys_dir),
         secure_cookies=settings.secure_cookies,
+        passwords=passwords,
     )
     policy = PolicyEngine.load(settings.policies_dir)
     retry_keys = RetryKeys(load_or_make_secret(settings.keys_dir / "retry.key"))
@@ -242,7 +247,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     exchange = ExchangeDoor(
         broker=gateway.broker,
         database=gateway.database,
-        caller_from_authorization=gateway.provider.caller_from_authorization,
+        caller_from_request=gateway.provider.caller_from_request,
         count_noise=_noise_counter(gateway),
         signer=gateway.signing.current(Purpose.EXCHANGE),
         clock=gateway.clock,

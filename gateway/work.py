@@ -22,7 +22,7 @@ from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
 from gateway.identity.sessions import purge_sessions
 from gateway.identity.throttling import purge_attempts
-from gateway.oidc.revocation import purge_tokens
+from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.once.once import purge_used
 from gateway.sharing.exchange.outcomes import close_abandoned, forget_answers
 

@@ -13,7 +13,7 @@ from gateway.audit.checking.verify import VerifiedLog
 from gateway.backup.making import back_up
 from gateway.backup.restoring import Restored, check_backup, go_forward, restore
 from gateway.clock import rfc3339
-from gateway.oidc.client_assertion import CLOCK_SKEW, LONGEST_LIFETIME
+from gateway.oidc.clients.assertion import CLOCK_SKEW, LONGEST_LIFETIME
 from gateway.settings import Settings
 from gateway.wire.encoding import b64_encode
 

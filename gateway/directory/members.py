@@ -1,7 +1,7 @@
 """Questions and changes about members and clients, as values that need no session."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.directory.models import ClientRow, MemberRow
+from gateway.directory.oauth import OAuthSettings
 
 Jwk: TypeAlias = Mapping[str, Any]
 
@@ -58,6 +59,8 @@ class Client:
     """Which kinds of account (`citizen`, `officer`) may sign in to this client."""
     sector: str = ""
     """The pairwise sector: the member's code unless the client declares its own sector identifier."""
+    oauth: OAuthSettings = field(default_factory=OAuthSettings)
+    """What its registration says about OAuth and OpenID Connect."""
 
     def key(self, kid: str) -> Jwk | None:
         """Return the registered public key with this `kid`, or `None`."""
@@ -110,6 +113,8 @@ def record_client(session: Session, client: Client, *, at: datetime) -> bool:
     values = asdict(client)
     row.jwks = {"keys": [dict(key) for key in values.pop("keys")]}
     row.sector = values.pop("sector") or client.member_code
+    row.oauth = client.oauth.as_stored()
+    del values["oauth"]
     for name in ("client_id", "member_code", "name", "active"):
         setattr(row, name, values.pop(name))
     for name, items in values.items():
@@ -138,4 +143,5 @@ def _client(row: ClientRow) -> Client:
         resources=tuple(row.resources),
         account_kinds=tuple(row.account_kinds),
         sector=row.sector,
+        oauth=OAuthSettings.from_stored(row.oauth),
     )

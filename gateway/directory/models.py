@@ -42,4 +42,6 @@ class ClientRow(Base):
     resources: Mapped[list[str]] = mapped_column(json_list)
     account_kinds: Mapped[list[str]] = mapped_column(json_list)
     sector: Mapped[identifier]
+    oauth: Mapped[dict[str, Any]] = mapped_column(json_list)
+    """`OAuthSettings` as stored: what differs from the defaults."""
     created_at: Mapped[instant]

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -12,6 +12,21 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """What one request shows to be let in. Nothing of it is believed yet."""
+
+    method: str
+    endpoint: str
+    """The configured address of what was called, without query or fragment: what a DPoP proof's `htu` must name."""
+    authorization: tuple[str, ...] = field(default=(), repr=False)
+    """Every `Authorization` header."""
+    dpop: tuple[str, ...] = field(default=(), repr=False)
+    """Every `DPoP` header (RFC 9449 §4.1)."""
+    certificate: bytes | None = field(default=None, repr=False)
+    """The client's certificate (DER) that the TLS layer verified the possession of (RFC 8705)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,5 +60,5 @@ class Caller:
         return self.client.member_code
 
 
-CallerFromAuthorization: TypeAlias = Callable[[Session, str | None, datetime], Caller]
-"""Turns an `Authorization` header into a `Caller`, or raises an UNAUTHENTICATED `GatewayError`."""
+CallerFromRequest: TypeAlias = Callable[[Session, Presented, datetime], Caller]
+"""Turns what a request shows into a `Caller`, or raises an UNAUTHENTICATED `GatewayError`."""

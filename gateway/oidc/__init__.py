@@ -4,11 +4,11 @@ OpenID Connect Core 1.0 with the code flow alone, PKCE S256 and private_key_jwt 
 as RFC 9068 says. Promises: nothing that is not asked for rightly is granted, codes and refresh tokens work once and
 are known here only by their hashes, a replay revokes what the first use gave, and discovery states what works.
 
-- `parameters`, `authorization`, `tickets`: what a relying party asks, checked rule by rule; an interrupted request.
-- `codes`, `access_tokens`, `id_token`: what is issued. `revocation`: what is taken back, and purged.
-- `client_assertion`, `token_endpoint`, `grants`: who asks for tokens, and the three ways to get some.
-- `userinfo`, `caller`: what an access token opens. `metadata`: what we say about ourselves.
-- `oauth_errors`: the one page of RFC 6749 answers.
+- `authorization/`: what a relying party asks, checked rule by rule; an interrupted request; the code.
+- `clients/`: who a client is, and how it is registered.
+- `tokens/`: what is issued, what it opens, what is taken back, and purged.
+- `parameters`, `oauth_errors`: a request as it was sent; the one page of RFC 6749 answers.
+- `metadata`, `endpoints`: what we say about ourselves, and where we are.
 
 Leaves to others: signing people in (`identity`), what a caller may ask for (`sharing`).
 """

@@ -3,11 +3,11 @@
 from typing import Any
 
 from gateway.identity.assurance import LEVELS
-from gateway.oidc.access_tokens import ALGORITHMS as TOKEN_ALGORITHMS
-from gateway.oidc.authorization import PROMPTS, SCOPES
-from gateway.oidc.client_assertion import ALGORITHMS as ASSERTION_ALGORITHMS
+from gateway.oidc.authorization.checks import PROMPTS, SCOPES
+from gateway.oidc.clients.assertion import ALGORITHMS as ASSERTION_ALGORITHMS
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.token_endpoint import GRANT_TYPES
+from gateway.oidc.tokens.access_tokens import ALGORITHMS as TOKEN_ALGORITHMS
+from gateway.oidc.tokens.endpoint import GRANT_TYPES
 
 CLAIMS = (
     *("iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash"),

@@ -1,6 +1,7 @@
 """This room's tables. No code and no token is kept: only hashes of them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, Uuid
@@ -26,7 +27,14 @@ class AuthorizationRow(Base):
     scope: Mapped[str] = mapped_column(Text)
     resources: Mapped[list[str]] = mapped_column(json_list)
     nonce: Mapped[str | None] = mapped_column(Text)
-    code_challenge: Mapped[str] = mapped_column(String(128))
+    code_challenge: Mapped[str | None] = mapped_column(String(128))
+    """None for a client that is exempt from PKCE by name."""
+    dpop_jkt: Mapped[str | None] = mapped_column(String(64))
+    """The thumbprint (RFC 7638) of the key to which the code is bound (RFC 9449 §10)."""
+    claims: Mapped[dict[str, Any] | None] = mapped_column(json_list)
+    """The `claims` parameter as understood (OIDC Core §5.5)."""
+    offline: Mapped[bool]
+    """Whether its refresh tokens outlive the session (`offline_access`)."""
     acr: Mapped[str] = mapped_column(String(20))
     methods: Mapped[list[str]] = mapped_column(json_list)
     auth_time: Mapped[instant]
@@ -62,5 +70,23 @@ class RefreshTokenRow(Base):
         ForeignKey("authorizations.authorization_id", ondelete="CASCADE"), index=True
     )
     issued_at: Mapped[instant]
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+    request_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    """Of the request that used it: the very same one, sent again at once, gets the same answer."""
+    sealed_answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """That answer, opened by the token itself alone, for a short while."""
+    expires_at: Mapped[expiry]
+
+
+class PushedRequestRow(Base):
+    """A request that a client pushed (RFC 9126), to be used once at the authorization endpoint."""
+
+    __tablename__ = "pushed_requests"
+
+    reference_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    """Of the `request_uri`."""
+    client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
+    parameters: Mapped[list[list[str]]] = mapped_column(json_list)
+    dpop_jkt: Mapped[str | None] = mapped_column(String(64))
     used_at: Mapped[datetime | None] = mapped_column(Instant)
     expires_at: Mapped[expiry]

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway.errors import GatewayError, Kind
-from gateway.oidc.authorization import Asked
+from gateway.oidc.authorization.checks import Asked
 from gateway.oidc.errors import AuthorizationRefused, TokenRefused
-from gateway.oidc.token_endpoint import TokensGranted, TokensRefused
+from gateway.oidc.tokens.endpoint import TokensGranted, TokensRefused
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 STATUS = {"invalid_client": 401}

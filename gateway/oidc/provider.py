@@ -11,8 +11,7 @@ from gateway.errors import GatewayError
 from gateway.identity.people import People
 from gateway.identity.sessions import SignedIn, find_signed_in
 from gateway.identity.views import InterruptedRequest
-from gateway.oidc.access_tokens import AccessTokens
-from gateway.oidc.authorization import (
+from gateway.oidc.authorization.checks import (
     Asked,
     AuthorizationRequest,
     check_authorization,
@@ -20,13 +19,14 @@ from gateway.oidc.authorization import (
     find_asker,
     needs_sign_in,
 )
-from gateway.oidc.caller import CallerOfResource
-from gateway.oidc.codes import issue_code
+from gateway.oidc.authorization.codes import issue_code
+from gateway.oidc.authorization.tickets import Ticket, Tickets
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.issuing import Issuing
 from gateway.oidc.parameters import Parameters
-from gateway.oidc.tickets import Ticket, Tickets
-from gateway.oidc.token_endpoint import TokenRequests
+from gateway.oidc.tokens.access_tokens import AccessTokens
+from gateway.oidc.tokens.caller import CallerOfResource
+from gateway.oidc.tokens.endpoint import TokenRequests
+from gateway.oidc.tokens.issuing import Issuing
 from gateway.signing.signing_keys import SigningKeys
 
 
@@ -55,8 +55,8 @@ class OpenIDProvider:
     access_tokens: AccessTokens
     tickets: Tickets
     token_requests: TokenRequests
-    caller_from_authorization: CallerOfResource
-    """Turns an `Authorization` header for the sharing API into a `Caller`."""
+    caller_from_request: CallerOfResource
+    """Turns what a request at the sharing API shows into a `Caller`."""
 
     def find_asker(self, parameters: Parameters) -> Asked:
         """Find out who asks for a sign-in, and where to answer; raises `SignInRequestUnusable`."""
@@ -142,5 +142,5 @@ def assemble_provider(
         token_requests=TokenRequests(
             database=database, audit=audit, issuing=issuing, references=people.references, clock=clock
         ),
-        caller_from_authorization=CallerOfResource(access_tokens=access_tokens, resource=sharing_resource),
+        caller_from_request=CallerOfResource(access_tokens=access_tokens, resource=sharing_resource),
     )

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import delete, func, select
 
-from gateway.identity.caller import Caller
+from gateway.identity.caller import Caller, Presented
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
-from gateway.oidc.revocation import purge_tokens
+from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.wire.jws import unverified_claims, unverified_header
 from tests.kit.clock import FrozenClock
 from tests.kit.oidc_world import COUNCIL, Answer, OidcWorld
@@ -16,7 +16,10 @@ from tests.kit.oidc_world import COUNCIL, Answer, OidcWorld
 
 def caller_of(world: OidcWorld, access_token: str) -> Caller:
     with world.gateway.database.read() as session:
-        return world.gateway.provider.caller_from_authorization(session, f"Bearer {access_token}", world.clock.now())
+        shown = Presented(
+            method="POST", endpoint=world.gateway.provider.endpoints.sharing, authorization=(f"Bearer {access_token}",)
+        )
+        return world.gateway.provider.caller_from_request(session, shown, world.clock.now())
 
 
 def test_a_refresh_token_is_exchanged_for_the_next(world: OidcWorld, clock: FrozenClock) -> None:

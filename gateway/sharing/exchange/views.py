@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import Jwk
 from gateway.errors import GatewayError, Kind, Unavailable
-from gateway.identity.caller import Caller, CallerFromAuthorization
+from gateway.identity.caller import Caller, CallerFromRequest, Presented
 from gateway.sharing.catalogue.services import find_service
 from gateway.sharing.exchange.errors import (
     BodyTooLarge,
@@ -59,7 +59,7 @@ class ExchangeDoor:
 
     broker: Broker
     database: Database
-    caller_from_authorization: CallerFromAuthorization
+    caller_from_request: CallerFromRequest
     count_noise: CountNoise
     signer: Signer
     clock: Clock
@@ -111,7 +111,7 @@ class ExchangeDoor:
     def _authenticate(self, message: HttpRequest) -> Caller:
         try:
             with self.database.read() as session:
-                return self.caller_from_authorization(session, message.headers.get("Authorization"), self.clock.now())
+                return self.caller_from_request(session, _presented(message), self.clock.now())
         except Unavailable:
             raise  # as above; and asking the database again would double the time until the answer
         except GatewayError as error:
@@ -162,6 +162,16 @@ def _head_of_request(issuer: str) -> HttpRequest:
     parts = urlsplit(issuer)
     target = f"{parts.scheme}://{parts.netloc}{raw}"
     return HttpRequest(method=request.method, target_uri=target, headers=HeaderFields(request.headers))
+
+
+def _presented(message: HttpRequest) -> Presented:
+    return Presented(
+        method=message.method,
+        endpoint=message.target_uri.partition("?")[0],
+        authorization=tuple(request.headers.getlist("Authorization")),
+        dpop=tuple(request.headers.getlist("DPoP")),
+        certificate=request.environ.get("gateway.client_certificate"),
+    )
 
 
 def _body_of_request() -> bytes:

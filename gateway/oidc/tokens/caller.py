@@ -7,26 +7,26 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client, find_client
 from gateway.identity.accounts import AccountKind, find_account
-from gateway.identity.caller import ActingOfficer, Caller
-from gateway.oidc.access_tokens import AccessTokens, VerifiedAccessToken
+from gateway.identity.caller import ActingOfficer, Caller, Presented
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AuthorizationRow
+from gateway.oidc.tokens.access_tokens import AccessTokens, VerifiedAccessToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerOfResource:
-    """A `CallerFromAuthorization` for one resource."""
+    """A `CallerFromRequest` for one resource."""
 
     access_tokens: AccessTokens
     resource: str
 
-    def __call__(self, session: Session, authorization_header: str | None, now: datetime) -> Caller:
+    def __call__(self, session: Session, presented: Presented, now: datetime) -> Caller:
         """Return who is calling; raises `TokenRefused`, whose `www_authenticate` is RFC 6750's challenge.
 
         Signature, type, issuer, audience, times and revocation are `access_tokens`' business; that client and person
         are active, and the client still has this resource, is asked here and now.
         """
-        token = self.access_tokens.verify(session, authorization_header, audience=self.resource, now=now)
+        token = self.access_tokens.verify(session, presented, audience=self.resource, now=now)
         client = find_client(session, str(token.claims.get("client_id")))
         if client is None or self.resource not in client.resources:
             raise TokenRefused(detail="the client is not active, or lost this resource")

@@ -12,11 +12,11 @@ from gateway.directory.members import Client
 from gateway.identity.accounts import Account, AccountKind
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.subjects import SubjectReferences
-from gateway.oidc.access_tokens import LIFETIME, AccessTokens, IssuedAccessToken
-from gateway.oidc.codes import hash_of
+from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.id_token import issue_id_token
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
+from gateway.oidc.tokens.access_tokens import LIFETIME, AccessTokens, IssuedAccessToken
+from gateway.oidc.tokens.id_token import issue_id_token
 from gateway.signing.signing_keys import Purpose, SigningKeys
 
 # An officer signs in again every working day (NIST SP 800-63B §2.2.3); a citizen's service may remember a month.

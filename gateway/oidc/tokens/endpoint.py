@@ -20,12 +20,12 @@ from gateway.db import Database
 from gateway.directory.members import Client, find_client
 from gateway.identity.accounts import Account
 from gateway.identity.subjects import SubjectReferences
-from gateway.oidc.client_assertion import ClientRejected, VerifiedAssertion, claim_assertion, verify_assertion
-from gateway.oidc.grants import ClientGrant, CodeGrant, RefreshGrant, RegisteredClient, S256Only
-from gateway.oidc.issuing import IssuedTokens, Issuing
+from gateway.oidc.clients.assertion import ClientRejected, VerifiedAssertion, claim_assertion, verify_assertion
 from gateway.oidc.models import AuthorizationRow
 from gateway.oidc.parameters import Parameters
-from gateway.oidc.revocation import revoke_family
+from gateway.oidc.tokens.grants import ClientGrant, CodeGrant, RefreshGrant, RegisteredClient, S256Only
+from gateway.oidc.tokens.issuing import IssuedTokens, Issuing
+from gateway.oidc.tokens.revocation import revoke_family
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 

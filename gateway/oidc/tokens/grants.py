@@ -24,10 +24,10 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client
 from gateway.identity.accounts import Account, AccountKind, find_account
-from gateway.oidc.authorization import SCOPES
-from gateway.oidc.codes import hash_of, lock_authorization
-from gateway.oidc.issuing import FAMILY_LIFETIME, IssuedTokens, Issuing
+from gateway.oidc.authorization.checks import SCOPES
+from gateway.oidc.authorization.codes import hash_of, lock_authorization
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
+from gateway.oidc.tokens.issuing import FAMILY_LIFETIME, IssuedTokens, Issuing
 
 
 class InvalidTargetError(OAuth2Error):
@@ -79,7 +79,7 @@ class RedeemableCode(AuthorizationCodeMixin):
     row: AuthorizationRow
 
     @property
-    def code_challenge(self) -> str:
+    def code_challenge(self) -> str | None:
         """What the verifier must hash to."""
         return self.row.code_challenge
 

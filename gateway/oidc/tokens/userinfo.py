@@ -8,22 +8,23 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import find_client
 from gateway.identity.accounts import Account, AccountKind, find_account
-from gateway.oidc.access_tokens import AccessTokens
+from gateway.identity.caller import Presented
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.errors import ScopeMissing, TokenRefused
 from gateway.oidc.models import AuthorizationRow
+from gateway.oidc.tokens.access_tokens import AccessTokens
 
 
 def claims_for_token(
     session: Session,
-    authorization_header: str | None,
+    presented: Presented,
     *,
     access_tokens: AccessTokens,
     endpoints: Endpoints,
     now: datetime,
 ) -> dict[str, Any]:
     """Return the claims that the presented access token opens; raises `TokenRefused` or `ScopeMissing`."""
-    token = access_tokens.verify(session, authorization_header, audience=endpoints.userinfo, now=now)
+    token = access_tokens.verify(session, presented, audience=endpoints.userinfo, now=now)
     if "openid" not in token.scopes:
         raise ScopeMissing
     family = session.get(AuthorizationRow, token.authorization_id) if token.authorization_id else None

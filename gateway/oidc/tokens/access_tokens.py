@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from gateway.errors import GatewayError
-from gateway.oidc.codes import hash_of
+from gateway.identity.caller import Presented
+from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow
@@ -88,11 +89,9 @@ class AccessTokens:
         token = issue_jwt({**claims, **own}, typ=TYP, signer=self._keys.current(Purpose.TOKENS))
         return IssuedAccessToken(token=token, token_id=token_id, scope=scope, audience=tuple(audience))
 
-    def verify(
-        self, session: Session, authorization_header: str | None, *, audience: str, now: datetime
-    ) -> VerifiedAccessToken:
-        """Verify the token in an `Authorization` header for one resource; raises `TokenRefused`."""
-        unverified = bearer_token(authorization_header)
+    def verify(self, session: Session, presented: Presented, *, audience: str, now: datetime) -> VerifiedAccessToken:
+        """Verify the token that a request shows for one resource; raises `TokenRefused`."""
+        unverified = bearer_token(presented)
         try:
             claims = verify_jwt(
                 unverified,
@@ -116,9 +115,11 @@ class AccessTokens:
         return VerifiedAccessToken(claims=claims, authorization_id=row.authorization_id)
 
 
-def bearer_token(authorization_header: str | None) -> str:
+def bearer_token(presented: Presented) -> str:
     """Return the token of a Bearer header (RFC 6750 §2.1), the only place where one is looked for."""
-    scheme, _, token = (authorization_header or "").partition(" ")
+    # Two headers leave it open which was meant.
+    header = presented.authorization[0] if len(presented.authorization) == 1 else ""
+    scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise TokenRefused("An access token is needed", presented=False)
     return token.strip()
