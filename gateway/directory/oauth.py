@@ -1,8 +1,8 @@
 """What a client's registration says about OAuth and OpenID Connect, beyond who it is and what it may have.
 
-Names and meanings are those of IANA's registry of client metadata (RFC 7591 §2, OIDC Dynamic Client Registration 1.0 §2,
-RFC 8705, RFC 9101, RFC 9126, RFC 9449, the logout specifications), so that a registration reads the same here, on the
-wire and in the database. What has no registered name says so.
+Names and meanings are those of IANA's registry of client metadata (RFC 7591 §2, OIDC Dynamic Client Registration 1.0
+§2, RFC 8705, RFC 9101, RFC 9126, RFC 9449, the logout specifications), so that a registration reads the same here, on
+the wire and in the database. What has no registered name says so.
 """
 
 from collections.abc import Mapping
