@@ -24,6 +24,7 @@ from tests.kit.processes import Processes, processes
 from tests.kit.tls import TestAuthority
 
 if TYPE_CHECKING:
+    from tests.kit.oidc_world import OidcWorld
     from tests.kit.world import World
 
 SERVER = pytest.StashKey[Server]()
@@ -157,6 +158,45 @@ def database(database_url: str) -> Iterator[Database]:
 def clock() -> FrozenClock:
     """A clock that stands still until advanced."""
     return FrozenClock()
+
+
+@pytest.fixture(scope="session")
+def _shared_provider(
+    _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["OidcWorld"]:
+    from tests.kit.oidc_world import in_this_process  # noqa: PLC0415 - a test of pure formats need not pay for it.
+
+    folder = tmp_path_factory.mktemp("provider")
+    with (
+        _databases() as url,
+        in_this_process(database_url=url, state_dir=folder / "state", clock=FrozenClock()) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def provider(
+    request: pytest.FixtureRequest,
+    _databases: Callable[[], AbstractContextManager[str]],  # asked for later, and to be seen by --only-with-database
+) -> "OidcWorld":
+    """The OpenID Provider over HTTP, shared by the tests of this worker; tests/kit/oidc_world.py has the rules.
+
+    A test marked `own_provider` has one of its own.
+    """
+    from tests.kit.oidc_world import OidcWorld, for_the_next_test  # noqa: PLC0415 - as above
+
+    own = request.node.get_closest_marker("own_provider") is not None
+    made = request.getfixturevalue("_own_provider" if own else "_shared_provider")
+    assert isinstance(made, OidcWorld)
+    return made if own else for_the_next_test(made)
+
+
+@pytest.fixture
+def _own_provider(database_url: str, tmp_path: Path) -> Iterator["OidcWorld"]:
+    from tests.kit.oidc_world import in_this_process  # noqa: PLC0415 - as above
+
+    with in_this_process(database_url=database_url, state_dir=tmp_path / "state", clock=FrozenClock()) as made:
+        yield made
 
 
 @pytest.fixture

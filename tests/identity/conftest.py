@@ -1,15 +1,18 @@
-"""The provider served from a thread, under a clock of the test's own."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""The provider served from a thread of this process, under a clock of the tests' own (tests/kit/oidc_world.py)."""
 
 import pytest
 
 from tests.kit.clock import FrozenClock
-from tests.kit.oidc_world import OidcWorld, in_this_process
+from tests.kit.oidc_world import OidcWorld
 
 
 @pytest.fixture
-def world(database_url: str, tmp_path: Path, clock: FrozenClock) -> Iterator[OidcWorld]:
-    with in_this_process(database_url=database_url, state_dir=tmp_path / "state", clock=clock) as made:
-        yield made
+def world(provider: OidcWorld) -> OidcWorld:
+    return provider
+
+
+@pytest.fixture
+def clock(world: OidcWorld) -> FrozenClock:
+    """The world's clock, shared with the tests before: it only goes on."""
+    assert isinstance(world.clock, FrozenClock)
+    return world.clock

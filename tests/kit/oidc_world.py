@@ -2,6 +2,26 @@
 
 `in_this_process` serves from a thread and lets the test own the clock; `under_gunicorn` starts the real server with
 two workers and the machine's clock.
+
+A start costs a third of a second, a test against a gateway that runs a tenth of that. So ask for the fixture
+`provider` (tests/conftest.py): one gateway in this process serves every test of a worker that asks for it, on the
+database the run is for, over HTTP, under a `FrozenClock`. Each test gets it an hour after the test before, so that
+nothing is throttled or counted together, and `events` gives what happened since then:
+
+    def test_a_code_is_for_one_client(provider: OidcWorld) -> None:
+        rp, thief = provider.relying_party(), provider.relying_party()
+        code, verifier = rp.code(provider.signed_in(provider.officer()))
+        assert thief.redeem(code, verifier).json()["error"] == "invalid_grant"
+        provider.advance(seconds=61)
+        assert [event["reason"] for event in provider.events("oidc.tokens.refused")] == ["invalid_grant"]
+
+The rules of sharing: make your own people and clients (`officer`, `citizen`, `relying_party`); do not look at whole
+tables; do not change keys or settings; only ever advance the clock. A test that must do one of these is marked
+`@pytest.mark.own_provider` and gets a gateway of its own.
+
+`signed_in` gives a browser at which somebody is signed in already: no page is asked for and no password hashed. Use it
+wherever the sign-in itself is not what is tested. In this process passwords are hashed at Argon2's least cost, which
+only a program that assembles a gateway can ask for: no setting does it. Under gunicorn the cost is the real one.
 """
 
 import hashlib
@@ -11,8 +31,8 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
@@ -25,14 +45,18 @@ from gateway.audit.recorded import find_events
 from gateway.clock import Clock, SystemClock
 from gateway.directory.members import Client, ClientKind, Member, record_client, record_member
 from gateway.identity.accounts import Account, AccountKind, NewAccount
+from gateway.identity.assurance import PASSWORD, SECURITY_CODE
+from gateway.identity.passwords import Passwords
 from gateway.identity.registration import register_account
 from gateway.identity.security_codes import code_at, generate_code_secret
+from gateway.identity.sessions import begin_session
 from gateway.serve import gunicorn_arguments
 from gateway.settings import Settings
 from gateway.signing.signing_keys import make_missing_keys
 from gateway.wire.encoding import b64url_encode
 from gateway.wire.jws import issue_jwt
 from gateway.wire.signer import PrivateKeySigner, Signer
+from tests.kit.clock import FrozenClock
 from tests.kit.processes import REPOSITORY, Processes, free_port
 
 COUNCIL = "E06000008"
@@ -156,6 +180,13 @@ class RelyingParty:
         answer = page if page.headers.get("Location") else browser.sign_in(person, self.clock, page)
         return Answer(address=answer.headers["Location"]).parameters, verifier
 
+    def code(self, browser: Browser, **changes: Any) -> tuple[str, str]:
+        """A code for whoever is signed in at this browser, and its code_verifier."""
+        address, verifier = self.request(**changes)
+        answer = browser.get(address)
+        assert answer.headers.get("Location"), answer.text
+        return Answer(address=answer.headers["Location"]).parameters["code"], verifier
+
     def assertion(self, *, signer: Signer | None = None, typ: str = "JWT", **changes: Any) -> str:
         """A client assertion (RFC 7523). A change to None leaves a claim out."""
         now = int(self.clock.now().timestamp())
@@ -223,13 +254,38 @@ class OidcWorld:
     gateway: Gateway
     clock: Clock
     issuer: str
+    since: datetime | None = None
+    """When the test began that shares this world with others."""
 
     @property
     def sharing(self) -> str:
         return f"{self.issuer}/sharing/v1"
 
+    def advance(self, **by: float) -> datetime:
+        """Move the clock of a world in this process on, as `advance(seconds=61)`; the new time."""
+        assert isinstance(self.clock, FrozenClock)
+        return self.clock.advance(**by)
+
     def browser(self) -> Browser:
         return Browser(issuer=self.issuer)
+
+    def signed_in(self, person: Person, *, methods: Sequence[str] | None = None) -> Browser:
+        """A browser at which this person has just signed in, by both steps unless they have but one.
+
+        The session is written as the sign-in writes it; the log says nothing of it.
+        """
+        both = (PASSWORD, SECURITY_CODE) if person.code_secret is not None else (PASSWORD,)
+        with self.gateway.database.write() as session:
+            secret = begin_session(
+                session,
+                person.account,
+                methods=tuple(methods) if methods is not None else both,
+                awaiting_code=False,
+                now=self.clock.now(),
+            )
+        browser = self.browser()
+        browser.session.cookies.set(self.gateway.people.cookie.name, secret)
+        return browser
 
     def officer(self, *, roles: Sequence[str] = ("benefits-officer",), with_code: bool = True) -> Person:
         return self._person(
@@ -268,10 +324,11 @@ class OidcWorld:
             record_client(session, client, at=self.clock.now())
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The details of every event of this name."""
+        """The details of every event of this name, newest first; of a shared world, those of this test."""
         with self.gateway.database.read() as session:
             found = find_events(session, names=(name,), limit=500)
-            return [self.gateway.audit.details_of(session, event.event_id) for event in found]
+            own = [event for event in found if self.since is None or event.at >= self.since]
+            return [self.gateway.audit.details_of(session, event.event_id) for event in own]
 
     def _person(self, *, with_code: bool, **facts: Any) -> Person:
         email = f"olive.testcase.{secrets.token_hex(4)}@council.example"
@@ -290,6 +347,11 @@ class OidcWorld:
                 session, new, people=people, audit=self.gateway.audit, by="test", at=self.clock.now()
             )
         return Person(account=account, email=email, password=password, code_secret=secret)
+
+
+def for_the_next_test(shared: OidcWorld) -> OidcWorld:
+    """The shared world as its next test is given it: an hour later, with nothing having happened yet."""
+    return replace(shared, since=shared.advance(hours=1))
 
 
 def settings_for(*, database_url: str, state_dir: Path, port: int) -> Settings:
@@ -312,7 +374,7 @@ def settings_for(*, database_url: str, state_dir: Path, port: int) -> Settings:
 def in_this_process(*, database_url: str, state_dir: Path, clock: Clock) -> Iterator[OidcWorld]:
     """Serve from a thread of this process."""
     settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
-    world = _world(settings, clock)
+    world = _world(settings, clock, passwords=Passwords(memory_kib=8, passes=1))
     host, _, port = settings.listen.partition(":")
     server = make_server(host, int(port), create_app(world.gateway), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -349,9 +411,9 @@ def under_gunicorn(processes: Processes, *, database_url: str, state_dir: Path) 
         world.gateway.database.close()
 
 
-def _world(settings: Settings, clock: Clock) -> OidcWorld:
+def _world(settings: Settings, clock: Clock, *, passwords: Passwords | None = None) -> OidcWorld:
     make_missing_keys(settings.keys_dir)
-    gateway = assemble(settings, clock=clock)
+    gateway = assemble(settings, clock=clock, passwords=passwords)
     with gateway.database.write() as session:
         member = Member(code=COUNCIL, name="Blackburn with Darwen Borough Council", kind="council")
         record_member(session, member, at=clock.now() - timedelta(days=1))

@@ -212,6 +212,7 @@ def test_neither_codes_nor_tokens_are_in_the_database(world: OidcWorld) -> None:
         assert secret not in everything
 
 
+@pytest.mark.own_provider
 def test_purge_forgets_what_is_over_in_bounded_steps_and_nothing_else(world: OidcWorld, clock: FrozenClock) -> None:
     rp, officer, browser = world.relying_party(), world.officer(), world.browser()
     for _ in range(3):

@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
+from gateway.identity.models import AccountRow
+from gateway.identity.passwords import Passwords
 from gateway.identity.throttling import CODE_LIMIT, PASSWORD_LIMIT
 from tests.kit.oidc_world import OidcWorld, hidden_fields
 
@@ -75,6 +77,18 @@ def test_guessing_security_codes_is_throttled(world: OidcWorld) -> None:
     answers = [browser.submit(page, {"code": wrong}).status_code for _ in range(CODE_LIMIT.attempts + 1)]
     assert answers == [400] * CODE_LIMIT.attempts + [429]
     assert browser.submit(page, {"code": officer.code(world.clock)}).status_code == 429
+
+
+def test_what_a_deployment_keeps_of_a_password_costs_what_it_should_to_guess(world: OidcWorld) -> None:
+    # Kept at too little cost, whoever did it: the server, started as a deployment starts it, mends it by itself.
+    citizen, database = world.citizen(with_code=False), world.gateway.database
+    with database.write() as session:
+        row = session.get_one(AccountRow, citizen.account.account_id)
+        row.password_hash = Passwords(memory_kib=8, passes=1).hash(citizen.password)
+    assert world.browser().sign_in(citizen, world.clock).url.endswith("/account")
+    with database.read() as session:
+        kept = session.get_one(AccountRow, citizen.account.account_id).password_hash
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 def test_failures_of_known_people_are_in_the_log_by_account(world: OidcWorld) -> None:
