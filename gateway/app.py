@@ -30,6 +30,7 @@ from gateway.identity.people import People, assemble_people
 from gateway.migrate import is_current
 from gateway.oidc import views as oidc_views
 from gateway.oidc.provider import OpenIDProvider, assemble_provider
+from gateway.outbox.courier import Courier
 from gateway.outgoing.http_client import HttpClient
 from gateway.pages import views as page_views
 from gateway.pages.views import PageTools
@@ -115,6 +116,17 @@ class Gateway:
             audit=self.audit,
             alerts=self.alerts,
             clock=self.clock,
+        )
+
+    def courier(self) -> Courier:
+        """Return what delivers the outbox: every kind of delivery beside its handler."""
+        return Courier(
+            database=self.database,
+            audit=self.audit,
+            alerts=self.alerts,
+            clock=self.clock,
+            handlers={},
+            stopping=self.stopping,
         )
 
     def merge_delay(self) -> MergeDelay:

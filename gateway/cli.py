@@ -20,6 +20,7 @@ from gateway.directory.members import list_clients, list_members
 from gateway.errors import GatewayError, SettingsError
 from gateway.identity.commands import AccountsContext, accounts_group
 from gateway.migrate import migrate
+from gateway.outbox.commands import OutboxContext, outbox_group
 from gateway.policy.commands import policy_group
 from gateway.serve import serve
 from gateway.settings import Settings, chosen_policies_dir, load_settings
@@ -230,6 +231,11 @@ def _agreements_context() -> AgreementsContext:
     )
 
 
+def _outbox_context() -> OutboxContext:
+    gateway = _gateway()
+    return OutboxContext(database=gateway.database, audit=gateway.audit, clock=gateway.clock)
+
+
 def _audit_context() -> AuditContext:
     return _gateway().audit_context()
 
@@ -253,4 +259,5 @@ main.add_command(audit_group(_audit_context))
 main.add_command(backup_command(_gateway))
 main.add_command(restore_command(_settings, _patient_gateway))
 main.add_command(demo_command(_prepare_demo))
+main.add_command(outbox_group(_outbox_context))
 main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

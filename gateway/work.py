@@ -24,6 +24,7 @@ from gateway.identity.sessions import purge_sessions
 from gateway.identity.throttling import purge_attempts
 from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.once.once import purge_used
+from gateway.outbox.deliveries import purge_deliveries
 from gateway.sharing.exchange.outcomes import close_abandoned, forget_answers
 
 log = structlog.get_logger("gateway.work")
@@ -74,7 +75,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
 
     def purge() -> int:
         done = 0
-        for purge_some in (purge_used, purge_sessions, purge_attempts, purge_tokens, forget_answers):
+        for purge_some in (purge_used, purge_sessions, purge_attempts, purge_tokens, purge_deliveries, forget_answers):
             with database.write() as session:  # one short transaction each: serving goes on in between
                 done += purge_some(session, now=steady.now())
         return done
@@ -90,6 +91,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         ),
         Task(name="watch the merge delay", every=1.0, run=watching(gateway.merge_delay(), gateway.alerts)),
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
+        Task(name="deliver", every=1.0, run=gateway.courier().run_once, apart=True),  # it calls other systems
         Task(name="count noise", every=10.0, run=noise),
         Task(name="purge", every=15.0, run=purge),
         Task(name="finish erasures", every=600.0, run=erased),
@@ -120,6 +122,7 @@ def run_until_signalled(gateway: Gateway) -> None:
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
+        gateway.stopping.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)

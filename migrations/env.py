@@ -6,8 +6,10 @@ from sqlalchemy import Connection, create_engine
 import gateway.audit.models
 import gateway.directory.models
 import gateway.identity.models
+import gateway.oidc.logout.models
 import gateway.oidc.models
 import gateway.once.models
+import gateway.outbox.models
 import gateway.sharing.agreements.models
 import gateway.sharing.catalogue.models
 import gateway.sharing.exchange.models  # noqa: F401 - all of these: each room's tables hang themselves on Base

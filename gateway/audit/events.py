@@ -92,6 +92,7 @@ _AGREEMENT = (
     "by",
     "reason",
 )
+_DELIVERY = ("delivery", "delivery_kind", "recipient", "attempts", "reason")
 _DIRECTORY = ("member", "client", "name", "kind", "kinds", "key_ids", "active", "by")
 
 _TYPES = (
@@ -357,6 +358,28 @@ _TYPES = (
         fields=("key_use", "key_number", "key_id", "by"),
         outcomes=(DONE,),
         retention=Retention.LOG,
+    ),
+    EventType(
+        name="outbox.delivery.given_up",
+        description="A delivery to another system was refused by it, or tried as often as it may be. It waits for an "
+        "operator.",
+        fields=_DELIVERY,
+        outcomes=(DONE,),
+        retention=Retention.TOKENS,
+    ),
+    EventType(
+        name="outbox.delivery.retried",
+        description="An operator had a delivery tried again.",
+        fields=(*_DELIVERY, "by"),
+        outcomes=(DONE,),
+        retention=Retention.TOKENS,
+    ),
+    EventType(
+        name="outbox.delivery.discarded",
+        description="An operator gave up a delivery.",
+        fields=(*_DELIVERY, "by"),
+        outcomes=(DONE,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="audit.range.archived",

@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Integer, LargeBinary, String, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -49,8 +49,11 @@ class SessionRow(Base):
     awaiting_code: Mapped[bool]
     """The password was right; nobody is signed in until the security code is."""
     authenticated_at: Mapped[instant]
-    idle_until: Mapped[instant]
+    idle_until: Mapped[expiry]
+    """Never later than `expires_at`: from here on the session is over."""
     expires_at: Mapped[expiry]
+    continues: Mapped[UUID | None] = mapped_column(Uuid)
+    """The same person's session that goes on, with all that hangs on it, once the security code is right."""
 
 
 class PairwiseRow(Base):

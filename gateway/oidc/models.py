@@ -22,7 +22,7 @@ class AuthorizationRow(Base):
     code_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.account_id"), index=True)
-    session_id: Mapped[UUID] = mapped_column(Uuid)
+    session_id: Mapped[UUID] = mapped_column(Uuid, index=True)
     redirect_uri: Mapped[str] = mapped_column(Text)
     scope: Mapped[str] = mapped_column(Text)
     resources: Mapped[list[str]] = mapped_column(json_list)
