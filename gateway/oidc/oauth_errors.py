@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 
 from gateway.errors import GatewayError, Kind
 from gateway.oidc.authorization.checks import Asked
+from gateway.oidc.clients.authentication import ClientRefused
 from gateway.oidc.errors import AuthorizationRefused, TokenRefused
 from gateway.oidc.tokens.endpoint import TokensGranted, TokensRefused
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-STATUS = {"invalid_client": 401}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,21 @@ class OAuthAnswer:
     headers: Mapping[str, str]
 
 
-def token_answer(answer: TokensGranted | TokensRefused) -> OAuthAnswer:
+def token_answer(answer: TokensGranted | TokensRefused | ClientRefused) -> OAuthAnswer:
     """RFC 6749 §5.1 and §5.2: neither tokens nor errors are ever cached."""
     if isinstance(answer, TokensGranted):
         return OAuthAnswer(status=200, members=answer.members, headers=NO_STORE)
+    if isinstance(answer, ClientRefused):
+        return client_answer(answer)
     members = {"error": answer.error, "error_description": answer.description}
-    return OAuthAnswer(status=STATUS.get(answer.error, 400), members=members, headers=NO_STORE)
+    return OAuthAnswer(status=400, members=members, headers=NO_STORE)
+
+
+def client_answer(refused: ClientRefused) -> OAuthAnswer:
+    """RFC 6749 §5.2: a client that tried the `Authorization` header is told which scheme it was."""
+    members = {"error": refused.error, "error_description": refused.description}
+    challenge = {"WWW-Authenticate": refused.challenge} if refused.challenge is not None else {}
+    return OAuthAnswer(status=401, members=members, headers={**NO_STORE, **challenge})
 
 
 def fault_answer(error: GatewayError) -> OAuthAnswer:

@@ -21,6 +21,7 @@ from gateway.oidc.authorization.checks import (
 )
 from gateway.oidc.authorization.codes import issue_code
 from gateway.oidc.authorization.tickets import Ticket, Tickets
+from gateway.oidc.clients.authentication import ClientAuthentication
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.tokens.access_tokens import AccessTokens
@@ -54,6 +55,8 @@ class OpenIDProvider:
     clock: Clock
     access_tokens: AccessTokens
     tickets: Tickets
+    client_authentication: ClientAuthentication
+    """Authenticates clients at every endpoint that asks for it."""
     token_requests: TokenRequests
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
@@ -130,6 +133,7 @@ def assemble_provider(
         pairwise=people.pairwise,
         references=people.references,
     )
+    authentication = ClientAuthentication(database=database, audit=audit, endpoints=endpoints)
     return OpenIDProvider(
         endpoints=endpoints,
         database=database,
@@ -139,8 +143,14 @@ def assemble_provider(
         clock=clock,
         access_tokens=access_tokens,
         tickets=Tickets(ticket_key),
+        client_authentication=authentication,
         token_requests=TokenRequests(
-            database=database, audit=audit, issuing=issuing, references=people.references, clock=clock
+            database=database,
+            audit=audit,
+            authentication=authentication,
+            issuing=issuing,
+            references=people.references,
+            clock=clock,
         ),
         caller_from_request=CallerOfResource(access_tokens=access_tokens, resource=sharing_resource),
     )

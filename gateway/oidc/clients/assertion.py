@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client, find_client
 from gateway.errors import GatewayError
+from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
 from gateway.once.once import first_use
@@ -36,16 +37,6 @@ class VerifiedAssertion:
     jti: str
     key_id: str
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientRejected:
-    """A client that did not prove who it is. `reason` is one of our own words; `client` the known client it named."""
-
-    reason: str
-    client: Client | None = None
-    signed: bool = False
-    """Whether the assertion was signed by that client's own key, so that it is the client who failed."""
 
 
 class AssertionInvalid(GatewayError):

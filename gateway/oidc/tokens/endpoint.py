@@ -17,10 +17,12 @@ from gateway.audit.append import AuditLog, Event
 from gateway.audit.events import DONE, REFUSED
 from gateway.clock import Clock
 from gateway.db import Database
-from gateway.directory.members import Client, find_client
+from gateway.directory.members import Client
 from gateway.identity.accounts import Account
+from gateway.identity.caller import Presented
 from gateway.identity.subjects import SubjectReferences
-from gateway.oidc.clients.assertion import ClientRejected, VerifiedAssertion, claim_assertion, verify_assertion
+from gateway.oidc.clients.authentication import ClientAuthentication, ClientRefused
+from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.models import AuthorizationRow
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.tokens.grants import ClientGrant, CodeGrant, RefreshGrant, RegisteredClient, S256Only
@@ -51,76 +53,35 @@ class TokenRequests:
 
     database: Database
     audit: AuditLog
+    authentication: ClientAuthentication
     issuing: Issuing
     references: SubjectReferences
     clock: Clock
 
-    def answer(self, form: Parameters, *, source: str) -> TokensGranted | TokensRefused:
+    def answer(
+        self, form: Parameters, presented: Presented, *, source: str
+    ) -> TokensGranted | TokensRefused | ClientRefused:
         """Answer one request; what it changed, refusals included, is committed before this returns."""
         if form.repeated:
             return TokensRefused(error="invalid_request", description="A parameter is repeated")
         now = self.clock.now()
-        with self.database.read() as session:
-            assertion = verify_assertion(session, form, endpoints=self.issuing.endpoints, now=now)
-        if isinstance(assertion, ClientRejected):
-            return self._reject(assertion, source=source, now=now)
+        authenticated = self.authentication.verify(form, presented, now=now)
+        if isinstance(authenticated, ClientRejected):
+            return self.authentication.refuse(authenticated, source=source, now=now)
         with self.database.write() as session:
             # Committed at the end of this block: from then on the tokens are accounted for.
-            return self._answer_client(session, form, assertion, source=source, now=now)
-
-    def _answer_client(
-        self, session: Session, form: Parameters, assertion: VerifiedAssertion, *, source: str, now: datetime
-    ) -> TokensGranted | TokensRefused:
-        if not claim_assertion(session, assertion):
-            rejected = ClientRejected(reason="assertion_replayed", client=assertion.client, signed=True)
-            self.audit.append(session, _rejection(rejected, assertion.client, source=source), at=now)
-            return _not_authenticated()
-        # Asked again here, because between the read and this turn to write the client may have been disabled.
-        client = find_client(session, assertion.client.client_id)
-        if client is None:
-            self.audit.count_noise(session, source=source, code="oidc.unknown_client", at=now)
-            return _not_authenticated()
-        if form.one("grant_type") is None:
-            return TokensRefused(error="invalid_request", description="grant_type is missing")
-        if form.one("grant_type") not in GRANT_TYPES:
-            return TokensRefused(error="unsupported_grant_type", description="This grant_type is not supported")
-        endpoint = TokenEndpoint(
-            session=session, client=client, form=form, requests=self, source=source, key_id=assertion.key_id, now=now
-        )
-        return endpoint.answer()
-
-    def _reject(self, rejected: ClientRejected, *, source: str, now: datetime) -> TokensRefused:
-        """Account for a refusal that is all there is to write: nothing else was changed."""
-        if rejected.client is None:
-            self.audit.count_stranger(source=source, code=f"oidc.{rejected.reason}", at=now)
-        elif rejected.signed:
-            self.audit.record(_rejection(rejected, rejected.client, source=source), at=now)
-        else:
-            with self.database.write() as session:
-                # Anyone can name a client: without its signature this is noise, of which only so much is told.
-                if self.audit.count_noise(session, source=source, code="oidc.client_unproved", at=now):
-                    self.audit.append(session, _rejection(rejected, rejected.client, source=source), at=now)
-        return _not_authenticated()
-
-
-def _rejection(rejected: ClientRejected, client: Client, *, source: str) -> Event:
-    return Event(
-        name="oidc.client.rejected",
-        outcome=REFUSED,
-        # Without its signature no member is named in public for what a stranger may have sent.
-        members=(client.member_code,) if rejected.signed else (),
-        details={
-            "client": client.client_id,
-            "member": client.member_code,
-            "reason": rejected.reason,
-            "source": source,
-        },
-    )
-
-
-def _not_authenticated() -> TokensRefused:
-    # Which rule failed is for the log: a stranger learns neither that nor whether the client exists.
-    return TokensRefused(error="invalid_client", description="The client could not be authenticated")
+            client = self.authentication.claim(session, authenticated, source=source, now=now)
+            if isinstance(client, ClientRefused):
+                return client
+            if form.one("grant_type") is None:
+                return TokensRefused(error="invalid_request", description="grant_type is missing")
+            if form.one("grant_type") not in GRANT_TYPES:
+                return TokensRefused(error="unsupported_grant_type", description="This grant_type is not supported")
+            key_id = authenticated.key_id
+            endpoint = TokenEndpoint(
+                session=session, client=client, form=form, requests=self, source=source, key_id=key_id, now=now
+            )
+            return endpoint.answer()
 
 
 class TokenEndpoint(AuthorizationServer):

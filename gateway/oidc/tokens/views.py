@@ -28,7 +28,8 @@ class _Doors:
     def token(self) -> Response:
         try:
             self.check_published()
-            answer = self.provider.token_requests.answer(form_of_request(), source=source())
+            shown = presented(request, at=self.provider.endpoints.token)
+            answer = self.provider.token_requests.answer(form_of_request(), shown, source=source())
         except GatewayError as error:
             return json_response(fault_answer(error))
         return json_response(token_answer(answer))
