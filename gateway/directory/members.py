@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from gateway.directory.models import ClientRow, MemberRow
@@ -67,6 +67,15 @@ class Client:
         return next((key for key in self.keys if key.get("kid") == kid), None)
 
 
+_ACTIVE_REVISION = (
+    select(ClientRow.revision)
+    .join(MemberRow, MemberRow.code == ClientRow.member_code)
+    .where(ClientRow.client_id == bindparam("client_id"), ClientRow.active, MemberRow.active)
+)
+MOST_SEEN = 1000
+_SEEN: dict[str, tuple[str, Client]] = {}
+
+
 def find_member(session: Session, code: str) -> Member | None:
     """Return the active member with this code."""
     row = session.get(MemberRow, code)
@@ -74,11 +83,26 @@ def find_member(session: Session, code: str) -> Member | None:
 
 
 def find_client(session: Session, client_id: str) -> Client | None:
-    """Return the active client with this id, if its member is active too."""
+    """Return the active client with this id, if its member is active too.
+
+    Every request asks this, so the database is asked each time whether the client is active and which revision of it is
+    there, and for all the rest only when that is another one than this process has seen.
+    """
+    revision = session.scalar(_ACTIVE_REVISION, {"client_id": client_id})
+    if revision is None:
+        return None
+    kept = _SEEN.get(client_id)
+    if kept is not None and kept[0] == revision:
+        return kept[1]
     row = session.get(ClientRow, client_id)
     if row is None or not row.active:
         return None
-    return _client(row) if find_member(session, row.member_code) is not None else None
+    client = _client(row)
+    if row.revision:  # what was registered before revisions were kept has none
+        if len(_SEEN) >= MOST_SEEN:
+            _SEEN.clear()
+        _SEEN[client_id] = (row.revision, client)
+    return client
 
 
 def list_members(session: Session) -> tuple[Member, ...]:

@@ -15,6 +15,7 @@ def upgrade() -> None:
     json = sa.JSON().with_variant(JSONB(), "postgresql")
     moment = sa.DateTime(timezone=True)
     op.add_column("clients", sa.Column("oauth", json, nullable=False, server_default="{}"))
+    op.add_column("clients", sa.Column("revision", sa.String(32), nullable=False, server_default=""))
     with op.batch_alter_table("authorizations") as authorizations:
         authorizations.alter_column("code_challenge", existing_type=sa.String(128), nullable=True)
         authorizations.add_column(sa.Column("dpop_jkt", sa.String(64), nullable=True))
@@ -42,4 +43,5 @@ def downgrade() -> None:
         for column in ("offline", "claims", "dpop_jkt"):
             authorizations.drop_column(column)
         authorizations.alter_column("code_challenge", existing_type=sa.String(128), nullable=False)
-    op.drop_column("clients", "oauth")
+    for column in ("revision", "oauth"):
+        op.drop_column("clients", column)
