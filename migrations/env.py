@@ -6,6 +6,7 @@ from sqlalchemy import Connection, create_engine
 import gateway.audit.models
 import gateway.directory.models
 import gateway.identity.models
+import gateway.oidc.clients.models
 import gateway.oidc.logout.models
 import gateway.oidc.models
 import gateway.once.models
