@@ -86,7 +86,10 @@ class PushedRequestRow(Base):
     reference_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     """Of the `request_uri`."""
     client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
-    parameters: Mapped[list[list[str]]] = mapped_column(json_list)
-    dpop_jkt: Mapped[str | None] = mapped_column(String(64))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    """Its parameters, which may name a person; opened by the `request_uri` alone."""
+    usable_until: Mapped[instant]
+    """Until when a browser may arrive with it."""
     used_at: Mapped[datetime | None] = mapped_column(Instant)
     expires_at: Mapped[expiry]
+    """Until when a browser that arrived in time may come back from its sign-in."""

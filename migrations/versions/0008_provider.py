@@ -27,8 +27,8 @@ def upgrade() -> None:
         "pushed_requests",
         sa.Column("reference_hash", sa.LargeBinary(32), primary_key=True),
         sa.Column("client_id", sa.String(200), sa.ForeignKey("clients.client_id"), nullable=False),
-        sa.Column("parameters", json, nullable=False),
-        sa.Column("dpop_jkt", sa.String(64), nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("usable_until", moment, nullable=False),
         sa.Column("used_at", moment, nullable=True),
         sa.Column("expires_at", moment, nullable=False, index=True),
     )
