@@ -1,0 +1,123 @@
+"""Which public keys a client may have, whether it hands them over or publishes them at an address of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.errors import GatewayError, Kind
+from gateway.wire.encoding import b64url_decode
+from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk, algorithm_of, thumbprint
+
+MOST_KEYS = 20
+LONGEST_KID = 200
+LARGEST_RSA_BYTES = 1024
+"""8192 bits: beyond that a single verification takes as long as a flood of others."""
+# RFC 7518 §6.2.2, §6.3.2 and §6.4, RFC 8037 §2.
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+# What is kept of a key; `x5c` is what a self-signed certificate is known by (RFC 8705 §2.2.2). An `x5u` would have us
+# fetch something whenever the key is used, and is left out.
+KEPT_MEMBERS = ("kty", "crv", "x", "y", "n", "e", "kid", "alg", "use", "x5c")
+
+
+class KeysUnusable(GatewayError):
+    """Keys that a client cannot have; `public` says what to change."""
+
+    kind = Kind.INVALID
+    code = "keys_unusable"
+    title = "These keys cannot be used"
+
+
+def registered_keys(document: object) -> tuple[Jwk, ...]:
+    """Return the keys of a JWK set that a client hands over, every one of which has to be usable; `KeysUnusable`."""
+    found = _members_of(document)
+    for key in found:
+        check_key(key)
+    return _unmistakable(found)
+
+
+def published_keys(document: object) -> tuple[Jwk, ...]:
+    """Return the usable keys of a JWK set that a client publishes; raises `KeysUnusable`.
+
+    Others read the set too: keys for encryption, or of kinds we do not know, are passed over (RFC 7517 §5). A private
+    key among them is not: whoever publishes it does not know what they are doing.
+    """
+    found = _members_of(document)
+    for key in found:
+        check_nothing_private(key)
+    return _unmistakable([key for key in found if _is_usable(key)])
+
+
+def check_nothing_private(key: Mapping[str, Any]) -> None:
+    """RFC 7591 §2: the set holds public keys alone."""
+    if held := sorted(PRIVATE_MEMBERS & set(key)):
+        raise KeysUnusable(
+            f"{_name_of(key)} has the private member {held[0]} and is no secret any more: "
+            "make a new one, and send its public half"
+        )
+
+
+def check_key(key: Mapping[str, Any]) -> None:
+    """One key: public, named, for signatures, of an accepted kind and size; raises `KeysUnusable`."""
+    check_nothing_private(key)
+    name, kid = _name_of(key), key.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= LONGEST_KID or not kid.isprintable() or not kid.isascii():
+        raise KeysUnusable(f"{name} needs a kid: 1 to {LONGEST_KID} printable ASCII characters")
+    if key.get("use", "sig") != "sig":
+        raise KeysUnusable(f'{name} has another use than "sig": only keys for signatures are registered')
+    modulus = key.get("n", "")
+    if not isinstance(modulus, str) or len(modulus) * 3 // 4 > LARGEST_RSA_BYTES:
+        raise KeysUnusable(f"{name} is an RSA key of more than {LARGEST_RSA_BYTES * 8} bits")
+    try:
+        algorithm = algorithm_of(key)
+        thumbprint(key)
+        _check_exponent(key)
+    except GatewayError as error:
+        raise KeysUnusable(f"{name}: {error.public}. {_KINDS}") from error
+    if algorithm not in SIGNING_ALGORITHMS:
+        raise KeysUnusable(f"{name} is registered for another alg. {_KINDS}")
+    if _implied(key) != algorithm:
+        raise KeysUnusable(f"{name}: its alg is not one of its kind of key. {_KINDS}")
+
+
+_KINDS = "Accepted are P-256 (ES256), RSA of 2048 bits or more (PS256), and Ed25519"
+
+
+def _implied(key: Mapping[str, Any]) -> str:
+    return algorithm_of({name: value for name, value in key.items() if name != "alg"})
+
+
+def _check_exponent(key: Mapping[str, Any]) -> None:
+    # A small exponent makes forging easy in careless verifiers, a large one makes each verification slow.
+    if key.get("kty") == "RSA" and b64url_decode(str(key.get("e"))) != b"\x01\x00\x01":
+        raise KeysUnusable("the exponent of an RSA key is 65537 (AQAB)")
+
+
+def _members_of(document: object) -> list[Mapping[str, Any]]:
+    keys = document.get("keys") if isinstance(document, Mapping) else None
+    if not isinstance(keys, list) or not all(isinstance(key, Mapping) for key in keys):
+        raise KeysUnusable('A JWK set is an object with a member "keys" that is a list of keys (RFC 7517 §5)')
+    if len(keys) > MOST_KEYS:
+        raise KeysUnusable(f"There are more than {MOST_KEYS} keys: leave out those that sign no more")
+    return keys
+
+
+def _unmistakable(keys: list[Mapping[str, Any]]) -> tuple[Jwk, ...]:
+    if not keys:
+        raise KeysUnusable(f"There is no key that can be used. {_KINDS}")
+    named = [key["kid"] for key in keys]
+    if len(set(named)) != len(named):
+        raise KeysUnusable("Two keys have the same kid")
+    return tuple({name: key[name] for name in KEPT_MEMBERS if name in key} for key in keys)
+
+
+def _is_usable(key: Mapping[str, Any]) -> bool:
+    try:
+        check_key(key)
+    except KeysUnusable:
+        return False
+    return True
+
+
+def _name_of(key: Mapping[str, Any]) -> str:
+    kid = key.get("kid")
+    shown = isinstance(kid, str) and 0 < len(kid) <= 60 and kid.isprintable() and kid.isascii()  # noqa: PLR2004 - a line
+    return f"The key {kid}" if shown else "A key"
