@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("client_id", sa.String(200), sa.ForeignKey("clients.client_id"), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("usable_until", moment, nullable=False),
-        sa.Column("used_at", moment, nullable=True),
         sa.Column("expires_at", moment, nullable=False, index=True),
     )
 
