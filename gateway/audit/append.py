@@ -92,6 +92,14 @@ class Entry:
     leaf_hash: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedEntry:
+    """An entry as it will be written: all that needs no transaction is done."""
+
+    entry: Entry
+    row: dict[str, Any] = field(repr=False)
+
+
 class AuditLog:
     """The way into the log, and the way back to an event's details."""
 
@@ -112,9 +120,13 @@ class AuditLog:
         the registry does not hold, `EventRefused` for a public part that is not plain ASCII or details that are not
         JSON, `EntryTooLarge` for an entry over 65,535 bytes; nothing is written then.
         """
-        entry, row = self._prepared(event, at=at)
-        _insert(session.connection(), [row])
-        return entry
+        prepared = self.prepared(event, at=at)
+        self.append_all(session.connection(), (prepared,))
+        return prepared.entry
+
+    def append_all(self, connection: Connection, prepared: Sequence[PreparedEntry]) -> None:
+        """Write prepared entries in the caller's transaction, as `append` does one."""
+        _insert(connection, [one.row for one in prepared])
 
     def record(self, event: Event, *, at: datetime) -> Entry:
         """Write an event that belongs to no other change, and return once it is durable.
@@ -123,11 +135,12 @@ class AuditLog:
         transaction, whose end it would wait for. Refuses what `append` refuses; raises `DatabaseUnavailable` when it
         was not written, `CommitUnconfirmed` when nobody can tell.
         """
-        entry, row = self._prepared(event, at=at)
-        self._events.write(row)
-        return entry
+        prepared = self.prepared(event, at=at)
+        self._events.write(prepared.row)
+        return prepared.entry
 
-    def _prepared(self, event: Event, *, at: datetime) -> tuple[Entry, dict[str, Any]]:
+    def prepared(self, event: Event, *, at: datetime) -> PreparedEntry:
+        """Make the entry, for `append_all`; refuses what `append` refuses. Nothing is written."""
         check_registered(event.name, outcome=event.outcome, fields=frozenset(event.details))
         event_id = new_id()
         # Both in one call: each lets the process's other threads go first.
@@ -151,7 +164,7 @@ class AuditLog:
             "key_id": subject_key.key_id,
             "details": nonce + encrypted,
         }
-        return Entry(event_id=event_id, leaf=leaf, leaf_hash=hashed), row
+        return PreparedEntry(entry=Entry(event_id=event_id, leaf=leaf, leaf_hash=hashed), row=row)
 
     def prepare(self, subject: str) -> None:
         """Make the subject's key if there is none: the one part of an entry that takes longer the first time.

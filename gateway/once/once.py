@@ -1,13 +1,31 @@
 """Claim a value for its one use."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.once.models import UsedRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """`value` of `kind`, claimed for `owner`; only a digest of it is kept, until `expires_at`."""
+
+    kind: str
+    owner: str
+    value: str = field(repr=False)
+    expires_at: datetime
+
+    @property
+    def digest(self) -> bytes:
+        """What is kept of the value."""
+        # A JSON string may hold a lone surrogate, which is still a value to be used once.
+        return hashlib.sha256(f"{self.owner}\x00{self.value}".encode("utf-8", "surrogatepass")).digest()
 
 
 def first_use(session: Session, *, kind: str, owner: str, value: str, expires_at: datetime) -> bool:
@@ -16,11 +34,26 @@ def first_use(session: Session, *, kind: str, owner: str, value: str, expires_at
     Atomic: the claim belongs to the caller's transaction, and a concurrent claim waits for it or fails. Only a digest
     is kept. `expires_at` must be later than the last moment at which the value could still be accepted.
     """
-    # A JSON string may hold a lone surrogate, which is still a value to be used once.
-    digest = hashlib.sha256(f"{owner}\x00{value}".encode("utf-8", "surrogatepass")).digest()
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    claim = insert(UsedRow).values(kind=kind, digest=digest, expires_at=expires_at).on_conflict_do_nothing()
-    return session.execute(claim.returning(UsedRow.kind)).first() is not None
+    claim = Claim(kind=kind, owner=owner, value=value, expires_at=expires_at)
+    return first_uses(session.connection(), (claim,))[0]
+
+
+def first_uses(connection: Connection, claims: Sequence[Claim]) -> list[bool]:
+    """Claim many values in one statement; tell of each whether this is its first use, as `first_use` does.
+
+    Of equal claims among them the first alone can be it.
+    """
+    rows = {(claim.kind, claim.digest): claim.expires_at for claim in claims}
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    # In one order, so that two transactions which claim the same values wait for each other and never in a circle.
+    values = [{"kind": kind, "digest": digest, "expires_at": rows[kind, digest]} for kind, digest in sorted(rows)]
+    claim = insert(UsedRow).on_conflict_do_nothing().returning(UsedRow.kind, UsedRow.digest)
+    first = {(kind, digest) for kind, digest in connection.execute(claim, values)}
+    told = []
+    for name in ((one.kind, one.digest) for one in claims):
+        told.append(name in first)
+        first.discard(name)
+    return told
 
 
 def purge_used(session: Session, *, now: datetime, limit: int = 1000) -> int:
