@@ -20,7 +20,7 @@ from gateway.audit.log_alerts import sequencing, watching
 from gateway.audit.sequencer import BATCH
 from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
-from gateway.identity.sessions import purge_sessions
+from gateway.identity.session_ends import OVERDUE_BATCH
 from gateway.identity.throttling import purge_attempts
 from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.once.once import purge_used
@@ -73,9 +73,13 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         with database.write() as session:
             return gateway.audit.flush_noise(session, now=clock.now())
 
+    def sessions_over() -> int:
+        with database.write() as session:
+            return gateway.people.ends.end_overdue(session, now=steady.now())
+
     def purge() -> int:
         done = 0
-        for purge_some in (purge_used, purge_sessions, purge_attempts, purge_tokens, purge_deliveries, forget_answers):
+        for purge_some in (purge_used, purge_attempts, purge_tokens, purge_deliveries, forget_answers):
             with database.write() as session:  # one short transaction each: serving goes on in between
                 done += purge_some(session, now=steady.now())
         return done
@@ -92,6 +96,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         Task(name="watch the merge delay", every=1.0, run=watching(gateway.merge_delay(), gateway.alerts)),
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
         Task(name="deliver", every=1.0, run=gateway.courier().run_once, apart=True),  # it calls other systems
+        Task(name="end sessions", every=5.0, run=sessions_over, whole=OVERDUE_BATCH),
         Task(name="count noise", every=10.0, run=noise),
         Task(name="purge", every=15.0, run=purge),
         Task(name="finish erasures", every=600.0, run=erased),

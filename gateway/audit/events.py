@@ -169,8 +169,8 @@ _TYPES = (
     ),
     EventType(
         name="identity.session.ended",
-        description="A signed-in session ended: by signing out, or because it was ended.",
-        fields=_SIGN_IN,
+        description="A signed-in session ended: by signing out, by its time, or because somebody ended it.",
+        fields=(*_SIGN_IN, "by"),
         outcomes=(DONE,),
         retention=Retention.SIGN_INS,
     ),

@@ -127,9 +127,10 @@ def list_accounts(session: Session, *, limit: int = 1000) -> tuple[Account, ...]
 
 
 def suspend_account(session: Session, account_id: UUID, *, at: datetime) -> None:
-    """Stop a person signing in, and end every session they have; raises `AccountUnknown`.
+    """Stop a person signing in, and forget every session they have; raises `AccountUnknown`.
 
-    Tokens need nothing: each use of one asks whether its account is active.
+    Tokens need nothing: each use of one asks whether its account is active. `registration.suspend` does this and tells
+    whoever relies on the sessions.
     """
     _set_active(session, account_id, active=False, at=at)
     session.execute(delete(SessionRow).where(SessionRow.account_id == account_id))

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from gateway.directory.members import Client
 
 
@@ -60,5 +58,8 @@ class Caller:
         return self.client.member_code
 
 
-CallerFromRequest: TypeAlias = Callable[[Session, Presented, datetime], Caller]
-"""Turns what a request shows into a `Caller`, or raises an UNAUTHENTICATED `GatewayError`."""
+CallerFromRequest: TypeAlias = Callable[[Presented, datetime], Caller]
+"""Turns what a request shows into a `Caller`, or raises an UNAUTHENTICATED `GatewayError`.
+
+What may be shown only once is used up by it, so it is called outside any transaction.
+"""

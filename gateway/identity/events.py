@@ -33,11 +33,9 @@ class IdentityEvents:
             subject=self._references.reference_of_account(account.account_id) if account is not None else None,
         )
 
-    def session_ended(self, signed_in: SignedIn, *, source: str, reason: str) -> Event:
-        """A session ended; `reason` is one of our own words."""
-        return self._event(
-            "identity.session.ended", DONE, signed_in.account, **_of(signed_in), source=source, reason=reason
-        )
+    def session_ended(self, signed_in: SignedIn, **facts: str) -> Event:
+        """A session ended; `facts` are its reason, and who or what ended it, from where."""
+        return self._event("identity.session.ended", DONE, signed_in.account, **_of(signed_in), **facts)
 
     def account_registered(self, account: Account, *, by: str) -> Event:
         """An account was made."""

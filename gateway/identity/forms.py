@@ -8,14 +8,20 @@ from wtforms.validators import InputRequired, Length, Regexp
 
 from gateway.web.forms import PageForm, SignOutForm, no_control_characters, without_spaces
 
-__all__ = ["SecurityCodeForm", "SignInForm", "SignOutForm"]
+__all__ = ["SecurityCodeForm", "SignInForm", "SignOutForm", "is_email"]
 
 EMAIL_FORMAT = "Enter an email address in the correct format, like name@example.com"
 # RFC 5321 §4.5.3.1.3 allows 256 octets for a path, of which two are its angle brackets.
 EMAIL_MAX = 254
 # Long enough for any passphrase; short enough that hashing it cannot be used to keep us busy.
 PASSWORD_MAX = 1024
+EMAIL = re.compile(r"\A[^@\s]+@[^@\s]+\Z")
 SECURITY_CODE = re.compile(r"\A[0-9]{6}\Z")
+
+
+def is_email(text: str | None) -> bool:
+    """Tell whether a text from elsewhere could be typed into the sign-in form as an e-mail address."""
+    return text is not None and len(text) <= EMAIL_MAX and EMAIL.match(text) is not None
 
 
 def _trimmed(value: str | None) -> str | None:
@@ -32,7 +38,7 @@ class SignInForm(PageForm):
         validators=[
             InputRequired("Enter your email address"),
             Length(max=EMAIL_MAX, message=EMAIL_FORMAT),
-            Regexp(r"\A[^@\s]+@[^@\s]+\Z", message=EMAIL_FORMAT),
+            Regexp(EMAIL, message=EMAIL_FORMAT),
             no_control_characters(EMAIL_FORMAT),
         ],
     )

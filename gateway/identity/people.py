@@ -9,6 +9,7 @@ from gateway.identity.keys import IdentityKeys
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.passwords import Passwords
 from gateway.identity.sealing import Sealing
+from gateway.identity.session_ends import Consequences, NoConsequences, SessionEnds
 from gateway.identity.sessions import SessionCookie, session_cookie
 from gateway.identity.sign_in import SignIn
 from gateway.identity.subjects import SubjectReferences
@@ -20,6 +21,7 @@ class People:
     """The identity room of one gateway."""
 
     sign_in: SignIn
+    ends: SessionEnds
     cookie: SessionCookie
     pairwise: Pairwise
     references: SubjectReferences
@@ -35,12 +37,14 @@ def assemble_people(
     keys: IdentityKeys,
     secure_cookies: bool,
     passwords: Passwords | None = None,
+    consequences: Consequences | None = None,
 ) -> People:
-    """Put the room together; nothing is read or written yet."""
+    """Put the room together; nothing is read or written yet. `consequences` is what follows when sessions end."""
     passwords = passwords or Passwords()
     sealing = Sealing(keys.sealing)
     references = SubjectReferences(keys.references)
     events = IdentityEvents(references)
+    ends = SessionEnds(audit=audit, events=events, consequences=consequences or NoConsequences())
     sign_in = SignIn(
         database=database,
         audit=audit,
@@ -48,9 +52,11 @@ def assemble_people(
         passwords=passwords,
         sealing=sealing,
         throttle=Throttle(keys.references),
+        ends=ends,
     )
     return People(
         sign_in=sign_in,
+        ends=ends,
         cookie=session_cookie(secure=secure_cookies),
         pairwise=Pairwise(keys.pairwise),
         references=references,

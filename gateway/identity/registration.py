@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from gateway.audit.append import AuditLog
 from gateway.identity.accounts import Account, NewAccount, record_account, reinstate_account, suspend_account
 from gateway.identity.people import People
+from gateway.identity.session_ends import Reason
 
 
 def register_account(
@@ -25,12 +26,15 @@ def register_account(
 def suspend(
     session: Session, account: Account, *, people: People, audit: AuditLog, by: str, reason: str, at: datetime
 ) -> None:
-    """Stop a person signing in, end their sessions, and record it."""
+    """Stop a person signing in, end their sessions and all that hangs on them, and record it."""
+    people.ends.end_all_of(session, account.account_id, reason=Reason.SUSPENDED, by=by, at=at)
     suspend_account(session, account.account_id, at=at)
     audit.append(session, people.events.account_suspended(account, by=by, reason=reason), at=at)
 
 
 def reinstate(session: Session, account: Account, *, people: People, audit: AuditLog, by: str, at: datetime) -> None:
     """Let a suspended person sign in again, and record it."""
+    # A sign-in that was half way through when the account was suspended may have left a session: it must not revive.
+    people.ends.end_all_of(session, account.account_id, reason=Reason.SUSPENDED, by=by, at=at)
     reinstate_account(session, account.account_id, at=at)
     audit.append(session, people.events.account_reinstated(account, by=by), at=at)

@@ -1,8 +1,11 @@
 """What remembers a sign-in: a row of ours, and in the browser a 256-bit secret of which we keep the hash alone.
 
 The secret changes at every step of a sign-in, so a value planted in or read from a browser earlier is worth nothing
-later (session fixation). A session ends when it is idle too long, in any case after a working day, and at once when
-its account is suspended.
+later (session fixation). A session is over when it is idle too long, in any case after a working day, and at once when
+its account is suspended; `session_ends` then ends it.
+
+A person who signs in again at the same browser goes on with the same session: what hangs on it, at services too, is
+not disturbed by proving once more who one is.
 """
 
 import hashlib
@@ -12,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from gateway.db import new_id
@@ -52,6 +55,19 @@ class AwaitingCode:
 
     session_id: UUID
     account: Account
+    continues: UUID | None = None
+    """The same person's session that goes on once the code is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSession:
+    """A session as those see it who look after sessions; it opens nothing."""
+
+    session_id: UUID
+    methods: tuple[str, ...]
+    auth_time: datetime
+    idle_until: datetime
+    expires_at: datetime
 
 
 BrowserState = SignedIn | AwaitingCode | None
@@ -78,10 +94,21 @@ def session_cookie(*, secure: bool) -> SessionCookie:
 
 
 def begin_session(
-    session: Session, account: Account, *, methods: tuple[str, ...], awaiting_code: bool, now: datetime
+    session: Session,
+    account: Account,
+    *,
+    methods: tuple[str, ...],
+    awaiting_code: bool,
+    now: datetime,
+    continues: UUID | None = None,
 ) -> str:
-    """Write a new session; returns the secret for the browser."""
+    """Write a new session, or take a first step to go on with one; returns the secret for the browser.
+
+    `continues` is the same person's session at this browser; it goes on once nothing more is awaited.
+    """
     secret = secrets.token_urlsafe(32)
+    if continues is not None and not awaiting_code and _renew(session, continues, account, secret, methods, now=now):
+        return secret
     lifetime = AWAITING_CODE if awaiting_code else LONGEST
     session.add(
         SessionRow(
@@ -93,6 +120,7 @@ def begin_session(
             authenticated_at=now,
             idle_until=now + min(IDLE[account.kind], lifetime),
             expires_at=now + lifetime,
+            continues=continues,
         )
     )
     session.flush()
@@ -102,6 +130,13 @@ def begin_session(
 def step_up(session: Session, waiting: AwaitingCode, *, methods: tuple[str, ...], now: datetime) -> str:
     """Complete a sign-in with its further method; returns the new secret, the old one is worth nothing."""
     secret = secrets.token_urlsafe(32)
+    row = session.get(SessionRow, waiting.session_id)
+    if row is not None and row.continues is not None:
+        if _renew(session, row.continues, waiting.account, secret, methods, now=now):
+            session.delete(row)
+            session.flush()
+            return secret
+        row.continues = None  # it ended meanwhile: this is a session of its own
     session.execute(
         update(SessionRow)
         .where(SessionRow.session_id == waiting.session_id)
@@ -124,7 +159,7 @@ def find_browser_state(session: Session, secret: str | None, *, now: datetime) -
     if row is None or account is None:
         return None
     if row.awaiting_code:
-        return AwaitingCode(session_id=row.session_id, account=account)
+        return AwaitingCode(session_id=row.session_id, account=account, continues=row.continues)
     return SignedIn(
         session_id=row.session_id, account=account, methods=tuple(row.methods), auth_time=row.authenticated_at
     )
@@ -136,30 +171,80 @@ def find_signed_in(session: Session, secret: str | None, *, now: datetime) -> Si
     return state if isinstance(state, SignedIn) else None
 
 
+def sessions_at(session: Session, secret: str | None, *, now: datetime) -> tuple[UUID, ...]:
+    """Return the sessions of this browser: the one it is signed in with, or both when that is being continued."""
+    row = _live_row(session, secret, now=now)
+    if row is None:
+        return ()
+    return (row.session_id,) if row.continues is None else (row.session_id, row.continues)
+
+
+def hold_session(session: Session, session_id: UUID) -> bool:
+    """Keep a session from ending until the transaction does; tells whether it is still there.
+
+    For whoever gives out something that must be taken back, or told of, when the session ends. (On the embedded
+    database there is one writer at a time anyway.)
+    """
+    query = select(SessionRow.session_id).where(SessionRow.session_id == session_id).with_for_update(read=True)
+    return session.scalar(query) is not None
+
+
 def needs_touch(session: Session, signed_in: SignedIn, *, now: datetime) -> bool:
     """Tell whether this activity is worth writing down."""
     row = session.get(SessionRow, signed_in.session_id)
-    return row is not None and row.idle_until < now + IDLE[signed_in.account.kind] - TOUCH_EVERY
+    if row is None:
+        return False
+    return row.idle_until < min(now + IDLE[signed_in.account.kind] - TOUCH_EVERY, row.expires_at)
 
 
 def touch_session(session: Session, signed_in: SignedIn, *, now: datetime) -> None:
     """Write down activity: the idle time starts again. The end of the working day does not move."""
     idle_until = now + IDLE[signed_in.account.kind]
     session.execute(
-        update(SessionRow).where(SessionRow.session_id == signed_in.session_id).values(idle_until=idle_until)
+        update(SessionRow)
+        .where(SessionRow.session_id == signed_in.session_id)
+        .values(idle_until=case((SessionRow.expires_at < idle_until, SessionRow.expires_at), else_=idle_until))
     )
 
 
-def end_session(session: Session, session_id: UUID) -> None:
-    """Delete a session: its secret opens nothing any more."""
-    session.execute(delete(SessionRow).where(SessionRow.session_id == session_id))
+def list_sessions(session: Session, account_id: UUID, *, now: datetime) -> tuple[ListedSession, ...]:
+    """Return a person's living sessions, oldest first."""
+    query = select(SessionRow).where(
+        SessionRow.account_id == account_id, SessionRow.idle_until > now, SessionRow.awaiting_code.is_(False)
+    )
+    return tuple(
+        ListedSession(
+            session_id=row.session_id,
+            methods=tuple(row.methods),
+            auth_time=row.authenticated_at,
+            idle_until=row.idle_until,
+            expires_at=row.expires_at,
+        )
+        for row in session.scalars(query.order_by(SessionRow.session_id))
+    )
 
 
-def purge_sessions(session: Session, *, now: datetime, limit: int = 1000) -> int:
-    """Delete at most `limit` sessions whose time is over; returns how many."""
-    over = select(SessionRow.session_id).where(SessionRow.expires_at < now).limit(limit)
-    gone = delete(SessionRow).where(SessionRow.session_id.in_(over)).returning(SessionRow.session_id)
-    return len(session.execute(gone).all())
+def _renew(
+    session: Session, session_id: UUID, account: Account, secret: str, methods: tuple[str, ...], *, now: datetime
+) -> bool:
+    renewed = session.execute(
+        update(SessionRow)
+        .where(
+            SessionRow.session_id == session_id,
+            SessionRow.account_id == account.account_id,
+            SessionRow.awaiting_code.is_(False),
+            SessionRow.idle_until > now,
+        )
+        .values(
+            secret_hash=_hash(secret),
+            methods=list(methods),
+            authenticated_at=now,
+            idle_until=now + IDLE[account.kind],
+            expires_at=now + LONGEST,
+        )
+        .returning(SessionRow.session_id)
+    )
+    return renewed.first() is not None
 
 
 def _live_row(session: Session, secret: str | None, *, now: datetime) -> SessionRow | None:

@@ -7,6 +7,7 @@ transaction, and as often for an unknown person as for a known one.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -21,14 +22,15 @@ from gateway.identity.models import AccountRow
 from gateway.identity.passwords import Passwords
 from gateway.identity.sealing import Sealing
 from gateway.identity.security_codes import accept_code
+from gateway.identity.session_ends import Reason, SessionEnds
 from gateway.identity.sessions import (
     AwaitingCode,
     SignedIn,
     begin_session,
-    end_session,
     find_browser_state,
     find_signed_in,
     needs_touch,
+    sessions_at,
     step_up,
     touch_session,
 )
@@ -61,6 +63,7 @@ class SignIn:
     passwords: Passwords
     sealing: Sealing
     throttle: Throttle
+    ends: SessionEnds
 
     def offer_password(
         self,
@@ -122,7 +125,21 @@ class SignIn:
     def sign_out(self, browser_secret: str | None, *, source: str, now: datetime) -> None:
         """End whatever this browser has; nothing to end is no error."""
         with self.database.write() as session:
-            self._end_previous(session, browser_secret, reason="signed_out", source=source, now=now)
+            self.end_at(session, browser_secret, reason=Reason.SIGNED_OUT, source=source, at=now)
+
+    def end_at(
+        self,
+        session: Session,
+        browser_secret: str | None,
+        *,
+        reason: str,
+        source: str,
+        at: datetime,
+        client: str | None = None,
+    ) -> None:
+        """End whatever this browser has, in the caller's transaction; `client` is who asked for it."""
+        for session_id in sessions_at(session, browser_secret, now=at):
+            self.ends.end(session, session_id, reason=reason, source=source, client=client, at=at)
 
     def signed_in(self, browser_secret: str | None, *, now: datetime) -> SignedIn | None:
         """Return who is signed in at this browser, noting that they are active."""
@@ -160,9 +177,9 @@ class SignIn:
     def _password_accepted(
         self, session: Session, account: Account, *, browser_secret: str | None, source: str, now: datetime
     ) -> StepTaken:
-        self._end_previous(session, browser_secret, reason="signed_in_again", source=source, now=now)
+        continued = self._continued(session, account, browser_secret, source=source, now=now)
         waits = account.has_security_code
-        secret = begin_session(session, account, methods=(PASSWORD,), awaiting_code=waits, now=now)
+        secret = begin_session(session, account, methods=(PASSWORD,), awaiting_code=waits, now=now, continues=continued)
         if not waits:
             self._record_signed_in(session, secret, source=source, now=now)
         return StepTaken(secret=secret, awaiting_code=waits)
@@ -172,15 +189,18 @@ class SignIn:
         if signed_in is not None:
             self.audit.append(session, self.events.signed_in(signed_in, source=source), at=now)
 
-    def _end_previous(
-        self, session: Session, browser_secret: str | None, *, reason: str, source: str, now: datetime
-    ) -> None:
+    def _continued(
+        self, session: Session, account: Account, browser_secret: str | None, *, source: str, now: datetime
+    ) -> UUID | None:
+        """Return this person's session at this browser, which goes on; anybody else's ends here."""
         state = find_browser_state(session, browser_secret, now=now)
-        if state is None:
-            return
+        if state is None or state.account.account_id != account.account_id:
+            self.end_at(session, browser_secret, reason=Reason.SOMEBODY_ELSE, source=source, at=now)
+            return None
         if isinstance(state, SignedIn):
-            self.audit.append(session, self.events.session_ended(state, source=source, reason=reason), at=now)
-        end_session(session, state.session_id)
+            return state.session_id
+        self.ends.end(session, state.session_id, reason=Reason.SIGNED_OUT, at=now)  # the step taken before this one
+        return state.continues
 
     def _rehash_if_needed(self, session: Session, account: Account, password: str) -> None:
         # Parameters change once in years; then each account pays one more hash, inside the transaction, once.

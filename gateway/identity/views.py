@@ -5,6 +5,7 @@ Where to go afterwards travels in the address (`next`), not in the session, so s
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, session
@@ -14,7 +15,7 @@ from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import find_member
 from gateway.identity.accounts import AccountKind
-from gateway.identity.forms import SecurityCodeForm, SignInForm, SignOutForm
+from gateway.identity.forms import SecurityCodeForm, SignInForm, SignOutForm, is_email
 from gateway.identity.local_paths import local_path
 from gateway.identity.people import People
 from gateway.identity.sessions import AwaitingCode, SignedIn, find_browser_state
@@ -26,6 +27,14 @@ STRENGTHS = {"pwd": "password", "otp": "security code"}
 HOME = "/account"
 
 
+class StillNeeded(StrEnum):
+    """What whoever is signed in has to show, before a waiting request can go on."""
+
+    NOTHING = "nothing"
+    SECURITY_CODE = "security_code"
+    SIGN_IN = "sign_in"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterruptedRequest:
     """What waits for a sign-in: whose service asked, which kinds of account it takes, where its answer will go."""
@@ -34,8 +43,10 @@ class InterruptedRequest:
     kinds: tuple[AccountKind, ...]
     form_target: str
     """The origin of the redirect URI: browsers apply `form-action` to redirects that follow a form."""
-    satisfied_by: Callable[[SignedIn], bool]
-    """Whether somebody signed in already need not do so again."""
+    login_hint: str | None
+    """Whom the service expects, as it told us: perhaps an e-mail address, perhaps of nobody here."""
+    still_needed: Callable[[SignedIn], StillNeeded]
+    """What is asked of somebody who is signed in already."""
 
 
 FindInterrupted = Callable[[str], InterruptedRequest | None]
@@ -62,6 +73,11 @@ def sign_in_address(next_path: str) -> str:
     return "/sign-in?" + urlencode({"next": next_path})
 
 
+def security_code_address(next_path: str) -> str:
+    """Return where to give a security code and then come back to `next_path`, a path of our own."""
+    return "/sign-in/code?" + urlencode({"next": next_path})
+
+
 def signed_in_context(signed_in: SignedIn | None) -> dict[str, object]:
     """Return what the frame of every page needs to show who is signed in, and the way out."""
     if signed_in is None:
@@ -84,8 +100,12 @@ class _Doors:
         same_person = not form.is_submitted() or (form.email.data or "").strip().lower() == (
             here.account.email if here else None
         )
-        if here is not None and same_person and self._suffices(here, waiting):
+        needed = _still_needed(here, waiting)
+        if here is not None and same_person and needed is StillNeeded.NOTHING:
             return redirect(_next(), 303)
+        if not form.is_submitted() and waiting is not None and is_email(waiting.login_hint):
+            # Only what was typed at the service is shown here: nothing says whether there is such an account.
+            form.email.data = waiting.login_hint
         if not form.validate_on_submit():
             return self._sign_in_page(form, waiting)
         taken = self.people.sign_in.offer_password(
@@ -106,9 +126,10 @@ class _Doors:
         now = self.clock.now()
         with self.database.read() as reading:
             state = find_browser_state(reading, self._secret(), now=now)
-        if isinstance(state, SignedIn) and self._suffices(state, waiting):
+        if isinstance(state, SignedIn) and _still_needed(state, waiting) is StillNeeded.NOTHING:
             return redirect(_next(), 303)
-        if not isinstance(state, AwaitingCode):
+        steps_up = isinstance(state, SignedIn) and _still_needed(state, waiting) is StillNeeded.SECURITY_CODE
+        if not isinstance(state, AwaitingCode) and not steps_up:
             return redirect(_sign_in_again(), 303)
         form = SecurityCodeForm()
         if not form.validate_on_submit():
@@ -163,9 +184,6 @@ class _Doors:
             g.form_targets = (waiting.form_target,)
         return waiting
 
-    def _suffices(self, signed_in: SignedIn, waiting: InterruptedRequest | None) -> bool:
-        return waiting is None or waiting.satisfied_by(signed_in)
-
     def _sign_in_page(self, form: SignInForm, waiting: InterruptedRequest | None) -> Response:
         html = render_template(
             "identity/sign_in.html", form=form, service_name=waiting.service_name if waiting else None
@@ -183,12 +201,18 @@ class _Doors:
         return response
 
 
+def _still_needed(here: SignedIn | None, waiting: InterruptedRequest | None) -> StillNeeded:
+    if here is None:
+        return StillNeeded.SIGN_IN
+    return waiting.still_needed(here) if waiting is not None else StillNeeded.NOTHING
+
+
 def _next() -> str:
     return local_path(request.args.get("next")) or HOME
 
 
 def _code_address() -> str:
-    return "/sign-in/code?" + urlencode({"next": _next()})
+    return security_code_address(_next())
 
 
 def _sign_in_again() -> str:

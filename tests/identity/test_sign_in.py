@@ -12,7 +12,7 @@ from gateway.identity.errors import RoleRequired, SignInRequired, TooManyAttempt
 from gateway.identity.guards import signed_in_officer
 from gateway.identity.models import AccountRow, AttemptsRow, SessionRow
 from gateway.identity.passwords import Passwords
-from gateway.identity.sessions import purge_sessions, session_cookie
+from gateway.identity.sessions import session_cookie
 from gateway.identity.sign_in import EVERY_KIND, SignIn, StepRefused, StepTaken
 from gateway.identity.throttling import (
     PASSWORD_DAY_LIMIT,
@@ -322,15 +322,18 @@ def test_the_table_of_attempts_names_nobody_and_is_purged(
 
 
 @pytest.mark.own_provider
-def test_expired_sessions_are_purged_and_living_ones_kept(
+def test_sessions_that_are_over_end_in_bounded_batches_and_living_ones_go_on(
     world: OidcWorld, sign_in: SignIn, clock: FrozenClock, signed_in_secret: Callable[[Person], str]
 ) -> None:
-    signed_in_secret(world.officer())
-    clock.advance(hours=12, seconds=1)
+    for _ in range(3):
+        signed_in_secret(world.officer())
+    clock.advance(minutes=31)
     kept = signed_in_secret(world.officer())
+    ends = world.gateway.people.ends
     with world.gateway.database.write() as session:
-        assert purge_sessions(session, now=clock.now()) == 1
+        assert [ends.end_overdue(session, now=clock.now(), limit=2) for _ in range(3)] == [2, 1, 0]
     assert sign_in.signed_in(kept, now=clock.now()) is not None
+    assert [event["reason"] for event in world.events("identity.session.ended")] == ["over"] * 3
 
 
 def test_a_password_kept_at_old_costs_is_hashed_anew_when_it_is_next_used(
