@@ -18,6 +18,8 @@ class OAuthSettings:
     """Ours: this client keeps to the FAPI 2.0 Security Profile, and nothing weaker is accepted from it."""
     token_endpoint_auth_method: str = "private_key_jwt"  # noqa: S105 - a method's name
     """Stricter than RFC 7591, whose default is a secret."""
+    token_endpoint_auth_signing_alg: str | None = None
+    """The one algorithm of its assertions; any accepted one when None."""
     pkce_exempt: bool = False
     """Ours: a confidential client that cannot do PKCE; it must then send a `nonce` (RFC 9700 §2.1.1)."""
     jwks_uri: str | None = None
@@ -44,6 +46,7 @@ class OAuthSettings:
     default_max_age: int | None = None
     require_auth_time: bool = False
     default_acr_values: tuple[str, ...] = ()
+    sector_identifier_uri: str | None = None
     initiate_login_uri: str | None = None
     client_uri: str | None = None
     logo_uri: str | None = None
