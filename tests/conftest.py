@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from gateway.db import Database
 from gateway.migrate import migrate
+from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
 from tests.kit.postgres import Cluster, NoPostgres, Server
 from tests.kit.processes import Processes, processes
@@ -137,6 +138,28 @@ def _databases(
         shutil.rmtree(own)
 
     return copied_file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _rsa_keys_made_once() -> Iterator[None]:
+    """Give the gateways of this worker RSA keys from a small stock: to make one takes half a second.
+
+    A gateway has two at first, and two more after one rotation: four in turn are never the same in one folder.
+    """
+    stock: list[PrivateKeySigner] = []
+    turns = count()
+
+    def new_signer(algorithm: str) -> PrivateKeySigner:
+        if algorithm not in {"RS256", "PS256"}:
+            return PrivateKeySigner.generate(algorithm)
+        turn = next(turns) % 4
+        while len(stock) <= turn:
+            stock.append(PrivateKeySigner.generate("RS256"))
+        return PrivateKeySigner(stock[turn]._private_key, algorithm=algorithm)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.signing.rotation.new_signer", new_signer)
+        yield
 
 
 @pytest.fixture

@@ -196,6 +196,13 @@ _TYPES = (
         retention=Retention.AGREEMENTS,
     ),
     EventType(
+        name="oidc.authorization.refused",
+        description="A client asked about somebody who is signed in, and was refused: by a rule, or by that person.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+        retention=Retention.ACCESS,
+    ),
+    EventType(
         name="oidc.tokens.issued",
         description="A client received tokens for a code or in its own name.",
         fields=_TOKENS,
@@ -347,15 +354,24 @@ _TYPES = (
     ),
     EventType(
         name="signing.key.added",
-        description="A key of the gateway's own was made; it signs from the next start on.",
-        fields=("key_use", "key_number", "key_id", "by"),
+        description="A key of the gateway's own was made. A key of the log signs from the next start on, another from "
+        "`signs_from` on.",
+        fields=("key_use", "key_number", "key_id", "by", "algorithm", "signs_from"),
         outcomes=(DONE,),
         retention=Retention.LOG,
     ),
     EventType(
         name="signing.key.retired",
-        description="A key of the log was set aside: it signs nothing from the next start on.",
-        fields=("key_use", "key_number", "key_id", "by"),
+        description="A key was set aside: one of the log signs nothing from the next start on, one of the tokens had "
+        "signed nothing that could still live.",
+        fields=("key_use", "key_number", "key_id", "by", "algorithm"),
+        outcomes=(DONE,),
+        retention=Retention.LOG,
+    ),
+    EventType(
+        name="signing.key.revoked",
+        description="A key of the tokens was taken out of use at once: nothing it signed is accepted any longer.",
+        fields=("key_use", "key_number", "key_id", "by", "algorithm"),
         outcomes=(DONE,),
         retention=Retention.LOG,
     ),

@@ -1,4 +1,4 @@
-"""`gateway keys list|rotate|retire`: the gateway's own keys, changed while outsiders keep verifying."""
+"""`gateway keys list|rotate|retire|revoke`: the gateway's own keys, changed while everybody keeps verifying."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,30 @@ from pathlib import Path
 
 import click
 
-from gateway.audit.append import AuditLog, Event
-from gateway.audit.events import DONE
-from gateway.clock import Clock
+from gateway.audit.append import AuditLog
+from gateway.clock import Clock, rfc3339
 from gateway.db import Database
-from gateway.signing.signing_keys import Purpose, add_key, key_files, key_id_of, retire_log_key
+from gateway.signing.errors import KeyNotRetired
+from gateway.signing.key_files import IN_THE_CLEAR, Keeping, Key, key_files, read_key
+from gateway.signing.purposes import ALGORITHMS, Purpose
+from gateway.signing.recording import record_added, record_log_key_retired, record_past
+from gateway.signing.rotation import (
+    add_key,
+    find_past_key,
+    load_keys,
+    past_keys,
+    retire_key,
+    retire_log_key,
+    revoke_key,
+    revoke_past_key,
+)
+from gateway.signing.states import State, signing_key, state_of, superseded_at
 
 BY = "command line"
+REVOKED_MEANS = """Within seconds every process publishes {number} no longer and refuses the access tokens it signed.
+Relying parties refuse what it signed once they fetch the keys again: at the first token by a key they do not know, or
+when their copy is over (5 minutes, where they heed what we say). Until then a forged token may still be believed: tell
+them. People stay signed in here; clients refresh their tokens, or send people once more through sign-in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +40,7 @@ class KeysContext:
     database: Database
     audit: AuditLog
     clock: Clock
+    keeping: Keeping = IN_THE_CLEAR
 
 
 def key_commands(open_context: Callable[[], KeysContext]) -> tuple[click.Command, ...]:
@@ -30,53 +48,144 @@ def key_commands(open_context: Callable[[], KeysContext]) -> tuple[click.Command
 
     @click.command("list")
     def list_keys() -> None:
-        """List every key: what it signs, its number, whether it signs now, its id."""
-        keys_dir = open_context().keys_dir
-        for purpose in Purpose:
-            files = key_files(keys_dir, purpose)
-            for path in files:
-                signs = path == files[-1] or purpose is Purpose.LOG
-                click.echo(f"{purpose:9} {path.stem} {'signs' if signs else 'kept':8} {key_id_of(path)}")
-            for path in key_files(keys_dir, purpose, retired=True):
-                click.echo(f"{purpose:9} {path.stem} {'retired':8} {key_id_of(path)}")
+        """List every key: what it signs, its number, what it is good for now, its algorithm, where it lies, its id."""
+        for line in _listed(open_context()):
+            click.echo(line)
 
     @click.command("rotate")
     @click.argument("purpose", type=click.Choice([purpose.value for purpose in Purpose]))
-    def rotate(purpose: str) -> None:
-        """Make the next key for PURPOSE. It signs once every process is started again.
+    @click.option("--algorithm", help="Of the tokens' keys, only this one's: ES256, RS256 or PS256.")
+    @click.option(
+        "--now", "at_once", is_flag=True, help="Let the new key sign at once, before relying parties know it."
+    )
+    def rotate(purpose: str, algorithm: str | None, *, at_once: bool) -> None:
+        """Make the next key for PURPOSE: published now, signing in an hour, in every process and without a restart.
 
-        Keys before it stay published, and verify what they signed. Those of the log go on signing beside the new one
-        until `gateway keys retire`, so that whoever knows the old one alone still verifies every checkpoint.
+        The key before it stays published until nothing it signed can live; `gateway work` then sets it aside. Keys of
+        the exchange stay published for ever, for receipts.
+
+        Those of the log go on signing beside the new one until `gateway keys retire`, so that whoever knows the old one
+        alone still verifies every checkpoint. They alone need every process to be started again.
         """
-        context, use = open_context(), Purpose(purpose)
-        path = _recorded(context, "signing.key.added", use, lambda: add_key(context.keys_dir, use))
-        click.echo(f"{path}: made; start every process of the gateway again")
-        if use is Purpose.LOG:
-            click.echo("Then publish it (`gateway audit key`, `gateway keys export`) and tell the witnesses.")
+        _rotate(open_context(), Purpose(purpose), algorithm, at_once=at_once)
 
     @click.command("retire")
-    @click.argument("purpose", type=click.Choice([Purpose.LOG.value]))
+    @click.argument("purpose", type=click.Choice([Purpose.TOKENS.value, Purpose.LOG.value]))
     @click.argument("number")
     def retire(purpose: str, number: str) -> None:
-        """Let key NUMBER of the log sign no more, once every process is started again. It still opens what it signed.
+        """Set key NUMBER aside, which signs no more and whose signatures nobody needs.
+
+        A key of the log still opens what it signed, and signs until every process is started again.
 
         \b
           gateway keys retire log 0001
         """  # noqa: D301 - click wants the very character \b before lines it must not wrap
         context = open_context()
-        path = _recorded(
-            context, "signing.key.retired", Purpose(purpose), lambda: retire_log_key(context.keys_dir, number)
-        )
-        click.echo(f"{path}: retired; start every process of the gateway again")
+        if Purpose(purpose) is Purpose.LOG:
+            _retire_of_the_log(context, number)
+        else:
+            _retire_of_the_tokens(context, number)
 
-    return list_keys, rotate, retire
+    @click.command("revoke")
+    @click.argument("purpose", type=click.Choice([Purpose.TOKENS.value]))
+    @click.argument("number")
+    def revoke(purpose: str, number: str) -> None:  # noqa: ARG001 - said so that nobody revokes by number alone
+        """Take key NUMBER of the tokens out of use at once: it may have been stolen.
+
+        Where it is the one that signs, another one is made first, which signs at once.
+        """
+        _revoke(open_context(), number)
+
+    return list_keys, rotate, retire, revoke
 
 
-def _recorded(context: KeysContext, name: str, purpose: Purpose, change: Callable[[], Path]) -> Path:
-    """Change a key and record it: nothing is recorded of a change that was refused."""
+def _listed(context: KeysContext) -> list[str]:
+    now = context.clock.now()
+    rows: list[tuple[str, ...]] = []
+    for purpose in Purpose:
+        keys = load_keys(context.keys_dir, purpose, context.keeping)
+        for key in keys:
+            state = state_of(key, keys, purpose, now=now)
+            since = f"from {rfc3339(key.signs_from)}" if state is State.NEXT and key.signs_from else ""
+            rows.append((purpose, key.number, state, key.algorithm, key.kept, key.key_id, since))
+        for path in key_files(context.keys_dir, purpose, retired=True):
+            key = read_key(path, purpose, context.keeping)
+            rows.append((purpose, key.number, "retired", key.algorithm, key.kept, key.key_id, ""))
+    for past in past_keys(context.keys_dir):
+        gone = "revoked" if past.revoked else "retired"
+        rows.append((Purpose.TOKENS, past.number, gone, past.jwk["alg"], "public half", past.key_id, ""))
+    widths = (9, 4, 8, 8, 15, 43, 0)
+    return [" ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _rotate(context: KeysContext, purpose: Purpose, algorithm: str | None, *, at_once: bool) -> None:
+    algorithms = ALGORITHMS[purpose] if algorithm is None else (algorithm,)
+    if not set(algorithms) <= set(ALGORITHMS[purpose]):
+        raise click.BadParameter(f"keys of the {purpose} are for {', '.join(ALGORITHMS[purpose])}")
+    for each in algorithms:
+        key = _added(context, purpose, each, at_once=at_once)
+        when = "signs now" if at_once else f"signs from {rfc3339(key.signs_from)}" if key.signs_from else ""
+        if purpose is Purpose.LOG:
+            click.echo(f"{key.path}: made; start every process of the gateway again")
+            click.echo("Then publish it (`gateway audit key`, `gateway keys export`) and tell the witnesses.")
+        else:
+            click.echo(f"{key.path}: made for {each}; {when}")
+    if purpose is Purpose.EXCHANGE:
+        click.echo("Tell members who keep a copy of the public keys (`gateway keys export`): new receipts need it.")
+
+
+def _added(context: KeysContext, purpose: Purpose, algorithm: str, *, at_once: bool) -> Key:
+    now = context.clock.now()
+    key = add_key(context.keys_dir, purpose, algorithm, context.keeping, now=now, at_once=at_once)
+    # Made: should this process end here, `gateway work` records it.
     with context.database.write() as session:
-        path = change()
-        details = {"key_use": purpose.value, "key_number": path.stem, "key_id": key_id_of(path), "by": BY}
-        event = Event(name=name, outcome=DONE, members=(), details=details)
-        context.audit.append(session, event, at=context.clock.now())
-    return path
+        record_added(session, context.audit, purpose, key, by=BY, now=now)
+    return key
+
+
+def _retire_of_the_log(context: KeysContext, number: str) -> None:
+    now = context.clock.now()
+    with context.database.write() as session:
+        path = retire_log_key(context.keys_dir, number)
+        key = read_key(path, Purpose.LOG, context.keeping)
+        record_log_key_retired(session, context.audit, key, by=BY, now=now)
+    click.echo(f"{path}: retired; start every process of the gateway again")
+
+
+def _retire_of_the_tokens(context: KeysContext, number: str) -> None:
+    now = context.clock.now()
+    keys = load_keys(context.keys_dir, Purpose.TOKENS, context.keeping)
+    key = _numbered(keys, number)
+    state = state_of(key, keys, Purpose.TOKENS, now=now)
+    # Of one that an earlier release rotated nobody knows when it signed last; the operator does.
+    if state is not State.OVER and not (state is State.KEPT and superseded_at(key, keys) is None):
+        raise KeyNotRetired(f"Key {number} is needed: it is {state}. If it was stolen: `gateway keys revoke`.")
+    past = retire_key(context.keys_dir, key, context.keeping, now=now)
+    with context.database.write() as session:
+        record_past(session, context.audit, past, by=BY, now=now)
+    click.echo(f"key {number} of the tokens: retired")
+
+
+def _revoke(context: KeysContext, number: str) -> None:
+    now = context.clock.now()
+    past = find_past_key(context.keys_dir, number)
+    if past is not None:
+        past = revoke_past_key(context.keys_dir, past, now=now)
+    else:
+        keys = load_keys(context.keys_dir, Purpose.TOKENS, context.keeping)
+        key = _numbered(keys, number)
+        if signing_key(keys, key.algorithm, now=now) is key:
+            made = _added(context, Purpose.TOKENS, key.algorithm, at_once=True)
+            click.echo(f"{made.path}: made for {made.algorithm}; signs now")
+        past = revoke_key(context.keys_dir, key, context.keeping, now=now)
+    with context.database.write() as session:
+        record_past(session, context.audit, past, by=BY, now=now)
+    click.echo(f"key {number} of the tokens: revoked")
+    click.echo(REVOKED_MEANS.format(number=number))
+
+
+def _numbered(keys: tuple[Key, ...], number: str) -> Key:
+    key = next((key for key in keys if key.number == number), None)
+    if key is None:
+        raise KeyNotRetired(f"There is no key {number} of the tokens; there are {', '.join(k.number for k in keys)}.")
+    return key

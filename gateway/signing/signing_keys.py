@@ -1,187 +1,227 @@
-"""Load, make, rotate and publish the keys the gateway signs with.
+"""The keys the gateway signs with, as they are at an instant: which signs, which are published.
 
-`keys/<purpose>/<number>.pem`: the highest number is current. `keys/log/retired/` holds keys that sign the log no more.
+A key of the tokens is *next* (published, signs nothing yet), then it *signs*, then it is *kept* (published still, for
+what it signed), then it is *over*. All of it follows from the times in the key files and the clock, so every process of
+every node says the same without being told. Files that come and go are noticed within seconds, without a restart. Keys
+of the exchange go the same way and are kept for ever: receipts are evidence. Keys of the log are read once.
 """
 
 import os
-import secrets
-from collections.abc import Iterable
-from enum import StrEnum
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
+
 from gateway.audit.log_keys import LogKeys
-from gateway.errors import GatewayError, Kind
+from gateway.clock import Clock, SystemClock
+from gateway.errors import GatewayError
+from gateway.signing.errors import SecretDamaged, SigningKeyMissing
+from gateway.signing.key_files import IN_THE_CLEAR, RETIRED, Keeping, Key, key_files, read_key
+from gateway.signing.private_files import write_private_file
+from gateway.signing.purposes import ALGORITHMS, KEPT_AFTER, Purpose
+from gateway.signing.rotation import REVOKED, load_keys, make_missing_keys, past_keys, past_numbers
+from gateway.signing.secret_files import load_or_make_secret
+from gateway.signing.states import State, signing_key, state_of
 from gateway.wire.notes import verifier_key_of
-from gateway.wire.signer import PrivateKeySigner, Signer
+from gateway.wire.signer import Signer
 
-SECRET_BYTES = 32
-RETIRED = "retired"
+__all__ = (
+    "Purpose",
+    "SecretDamaged",
+    "SigningKeyMissing",
+    "SigningKeys",
+    "load_or_make_secret",
+    "make_missing_keys",
+    "write_private_file",
+)
 
+log = structlog.get_logger("gateway.signing")
 
-class Purpose(StrEnum):
-    """What a key may sign: one purpose a key, so that a signature made for one is worthless for another."""
-
-    TOKENS = "tokens"  # ID tokens and access tokens
-    EXCHANGE = "exchange"  # messages to members, and receipts
-    LOG = "log"  # the log's checkpoints
-
-
-ALGORITHMS = {Purpose.TOKENS: "ES256", Purpose.EXCHANGE: "ES256", Purpose.LOG: "Ed25519"}
-
-
-class SigningKeyMissing(GatewayError):
-    """There is no key for a purpose: the gateway was not initialised here."""
-
-    code = "signing_key_missing"
-    title = "A signing key is missing; run `gateway init`"
+LOOK_EVERY = 2.0
+"""Seconds between looks at the folder: within them every process knows a key that was made or revoked."""
+_WATCHED = (Purpose.TOKENS, Purpose.EXCHANGE)
+_ALWAYS = timedelta(days=36_500)
 
 
-class KeyNotMade(GatewayError):
-    """No key was made."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What was read from the folder, and how the folder looked then."""
 
-    kind = Kind.CONFLICT
-    code = "key_not_made"
-    title = "The key was not made"
-
-
-class KeyNotRetired(GatewayError):
-    """A key that is not there, or without which nothing could be signed. Nothing was changed."""
-
-    kind = Kind.INVALID
-    code = "key_not_retired"
-    title = "This key cannot be retired"
+    looks: frozenset[tuple[object, ...]]
+    keys: Mapping[Purpose, tuple[Key, ...]]
+    retired: tuple[dict[str, str], ...]
+    """Public halves of tokens' keys that were retired in the ordinary way."""
 
 
-class SecretDamaged(GatewayError):
-    """A file that should hold a 256-bit secret holds something else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """What holds of the keys from one instant until another, at which one of them begins or is over."""
 
-    code = "secret_damaged"
-    title = "A secret of the gateway is damaged"
+    held: _Held
+    since: datetime
+    until: datetime
+    signing: Mapping[tuple[Purpose, str], Key]
+    published: Mapping[Purpose, tuple[dict[str, str], ...]]
 
 
 class SigningKeys:
-    """The keys found under one folder, read once: `<purpose>/<number>.pem`, the highest number is current."""
+    """The gateway's keys under one folder."""
 
-    def __init__(self, signers: dict[Purpose, tuple[Signer, ...]], *, retired_log: tuple[Signer, ...] = ()) -> None:
-        self._signers = signers
-        self._retired_log = retired_log
+    def __init__(self, keys_dir: Path, keeping: Keeping, *, clock: Clock) -> None:
+        """Read every key; raises as `load`."""
+        self._keys_dir = keys_dir
+        self._keeping = keeping
+        self._clock = clock
+        self._looking = threading.Lock()
+        self._look_at = time.monotonic() + LOOK_EVERY
+        self._log = load_keys(keys_dir, Purpose.LOG, keeping)
+        self._log_retired = tuple(
+            read_key(path, Purpose.LOG, keeping) for path in key_files(keys_dir, Purpose.LOG, retired=True)
+        )
+        looks = _looks(keys_dir)
+        read = {purpose: load_keys(keys_dir, purpose, keeping) for purpose in _WATCHED}
+        for purpose, keys in {**read, Purpose.LOG: self._log}.items():
+            if ALGORITHMS[purpose][0] not in {key.algorithm for key in keys}:
+                raise SigningKeyMissing(detail=f"no key for {ALGORITHMS[purpose][0]} in {keys_dir / purpose}")
+        self._held = _Held(looks=looks, keys=read, retired=_retired_jwks(keys_dir))
+        self._view = _view_of(self._held, clock.now())
 
     @classmethod
-    def load(cls, keys_dir: Path) -> "SigningKeys":
-        """Read every key; raises `SigningKeyMissing` when a purpose has none."""
-        signers: dict[Purpose, tuple[Signer, ...]] = {}
-        for purpose in Purpose:
-            files = key_files(keys_dir, purpose)
-            if not files:
-                raise SigningKeyMissing(detail=f"no key in {keys_dir / purpose}")
-            signers[purpose] = _signers(files)
-        return cls(signers, retired_log=_signers(key_files(keys_dir, Purpose.LOG, retired=True)))
+    def load(cls, keys_dir: Path, keeping: Keeping = IN_THE_CLEAR, *, clock: Clock | None = None) -> "SigningKeys":
+        """Read every key; raises `SigningKeyMissing` when a purpose has none, `KeyFileDamaged`, `KeysEncrypted`."""
+        return cls(keys_dir, keeping, clock=clock or SystemClock())
 
-    def current(self, purpose: Purpose) -> Signer:
-        """Return the key that signs now."""
-        return self._signers[purpose][-1]
+    def current(self, purpose: Purpose, algorithm: str | None = None) -> Signer:
+        """Return the key that signs now, by the purpose's first algorithm unless another is named.
+
+        Ask anew for each signature, and keep it for the whole of one: header and signature must be of one key. Raises
+        `SigningKeyMissing` for an algorithm without a key.
+        """
+        algorithm = algorithm or ALGORITHMS[purpose][0]
+        key = self._log[-1] if purpose is Purpose.LOG else self._now().signing.get((purpose, algorithm))
+        if key is None or key.algorithm != algorithm:
+            raise SigningKeyMissing(detail=f"no key of the {purpose} for {algorithm}")
+        return key.signer
+
+    def algorithms(self, purpose: Purpose) -> tuple[str, ...]:
+        """Return the algorithms for which there is a key, the default one first."""
+        keys = self._log if purpose is Purpose.LOG else self._now().held.keys[purpose]
+        held = {key.algorithm for key in keys}
+        return tuple(algorithm for algorithm in ALGORITHMS[purpose] if algorithm in held)
+
+    def public_jwks(self, purpose: Purpose) -> tuple[dict[str, str], ...]:
+        """Return every public key to be published now, as JWKs, newest first: next, signing and kept ones."""
+        if purpose is Purpose.LOG:
+            return tuple(key.signer.public_jwk() for key in reversed(self._log))
+        return self._now().published[purpose]
+
+    def past_jwks(self) -> tuple[dict[str, str], ...]:
+        """Return the public keys of the tokens that are published no longer, for ID tokens that come back as hints.
+
+        A hint may be older than its key (OIDC RP-Initiated Logout 1.0 §2). Those that were revoked are not among them.
+        """
+        return self._now().held.retired
 
     def log_keys(self, origin: str) -> LogKeys:
         """Return the keys of the log `origin`: all that are not retired sign its checkpoints."""
         return LogKeys(
             origin=origin,
-            signers=self._signers[Purpose.LOG],
-            retired=tuple(verifier_key_of(signer, origin) for signer in self._retired_log),
+            signers=tuple(key.signer for key in self._log),
+            retired=tuple(verifier_key_of(key.signer, origin) for key in self._log_retired),
         )
 
-    def public_jwks(self, purpose: Purpose) -> tuple[dict[str, str], ...]:
-        """Return every public key kept for this purpose, as JWKs, newest first."""
-        return tuple(signer.public_jwk() for signer in reversed(self._signers[purpose]))
+    def look(self) -> None:
+        """Read what was added to the folder and forget what is gone.
+
+        A file that cannot be read is named in the log and not used; what was known of it goes on.
+        """
+        looks = _looks(self._keys_dir)
+        before = self._held
+        if looks == before.looks:
+            return
+        keys = {purpose: self._read_again(purpose, before) for purpose in _WATCHED}
+        try:
+            retired = _retired_jwks(self._keys_dir)
+        except GatewayError as error:
+            log.error("key file refused", reason=error.public)  # noqa: TRY400 - the reason says it all
+            retired = before.retired
+        self._held = _Held(looks=looks, keys=keys, retired=retired)
+
+    def _now(self) -> _View:
+        if time.monotonic() >= self._look_at and self._looking.acquire(blocking=False):
+            try:
+                self._look_at = time.monotonic() + LOOK_EVERY
+                self.look()
+            except OSError as error:
+                # A folder that cannot be read for a moment takes no key away.
+                log.error("keys folder unreadable", reason=error.strerror)  # noqa: TRY400 - as above
+            finally:
+                self._looking.release()
+        view, held, now = self._view, self._held, self._clock.now()
+        if view.held is not held or not view.since <= now < view.until:
+            view = self._view = _view_of(held, now)
+        return view
+
+    def _read_again(self, purpose: Purpose, before: _Held) -> tuple[Key, ...]:
+        known = {key.path: key for key in before.keys[purpose]}
+        unchanged = {entry[0] for entry in _looks(self._keys_dir) & before.looks}
+        gone = past_numbers(self._keys_dir, purpose)
+        found: list[Key] = []
+        for path in key_files(self._keys_dir, purpose):
+            if path.stem in gone:
+                continue
+            if path in known and str(path) in unchanged:
+                found.append(known[path])
+                continue
+            try:
+                found.append(read_key(path, purpose, self._keeping))
+            except FileNotFoundError:
+                continue
+            except GatewayError as error:
+                log.error("key file refused", reason=error.public)  # noqa: TRY400 - as above
+                found += [known[path]] if path in known else []
+        if ALGORITHMS[purpose][0] not in {key.algorithm for key in found}:
+            log.error("keys are gone, and go on signing until the next start", purpose=purpose)
+            return before.keys[purpose]
+        return tuple(found)
 
 
-def key_files(keys_dir: Path, purpose: Purpose, *, retired: bool = False) -> list[Path]:
-    """Return the files of a purpose's keys, lowest number first."""
-    folder = keys_dir / purpose / RETIRED if retired else keys_dir / purpose
-    # Four digits and no other name: a copy that somebody left there must not begin to sign.
-    return sorted(folder.glob("[0-9][0-9][0-9][0-9].pem"))
+def _view_of(held: _Held, now: datetime) -> _View:
+    """Say what signs and what is published now, and until when that holds."""
+    signing, published, turns = {}, {}, [now + _ALWAYS]
+    for purpose, keys in held.keys.items():
+        for algorithm in ALGORITHMS[purpose]:
+            if (key := signing_key(keys, algorithm, now=now)) is not None:
+                signing[purpose, algorithm] = key
+        shown = [key for key in keys if state_of(key, keys, purpose, now=now) is not State.OVER]
+        published[purpose] = tuple(key.signer.public_jwk() for key in reversed(shown))
+        starts = [key.signs_from for key in keys if key.signs_from is not None]
+        turns += [turn for start in starts for turn in (start, start + KEPT_AFTER) if turn > now]
+    return _View(held=held, since=now, until=min(turns), signing=signing, published=published)
 
 
-def key_id_of(file: Path) -> str:
-    """Return the `kid` of the key in a file; raises `UnusableKey`."""
-    return PrivateKeySigner.from_pem(file.read_bytes()).key_id
+def _retired_jwks(keys_dir: Path) -> tuple[dict[str, str], ...]:
+    past = past_keys(keys_dir)
+    revoked = {key.key_id for key in past if key.revoked}
+    return tuple(key.jwk for key in reversed(past) if key.key_id not in revoked)
 
 
-def make_missing_keys(keys_dir: Path) -> tuple[Purpose, ...]:
-    """Make a first key for each purpose that has none; returns the purposes for which one was made."""
-    made = tuple(purpose for purpose in Purpose if not key_files(keys_dir, purpose))
-    for purpose in made:
-        write_private_file(
-            keys_dir / purpose / "0001.pem", PrivateKeySigner.generate(ALGORITHMS[purpose]).private_pem()
-        )
-    return made
-
-
-def add_key(keys_dir: Path, purpose: Purpose) -> Path:
-    """Make the next key of a purpose, current from the next start on; returns its file."""
-    numbers = [int(file.stem) for retired in (False, True) for file in key_files(keys_dir, purpose, retired=retired)]
-    signer, number = PrivateKeySigner.generate(ALGORITHMS[purpose]), max(numbers, default=0) + 1
-    path = keys_dir / purpose / f"{number:04d}.pem"
-    write_private_file(path, signer.private_pem())
-    if path.read_bytes() != signer.private_pem():
-        raise KeyNotMade(f"Another key {path.name} was made at the same time; look at it before making one more.")
-    return path
-
-
-def retire_log_key(keys_dir: Path, number: str) -> Path:
-    """Let a key of the log sign no more from the next start on: it is moved to `retired/`; returns its file there.
-
-    It still opens what it signed. Raises `KeyNotRetired` for one that is not there, for the only one left, and where
-    another key of this number was retired before.
-    """
-    files = key_files(keys_dir, Purpose.LOG)
-    leaving = next((file for file in files if file.stem == number), None)
-    if leaving is None:
-        raise KeyNotRetired(f"There is no key {number} of the log; there are {', '.join(file.stem for file in files)}.")
-    if len(files) == 1:
-        raise KeyNotRetired("This is the log's only key; make another one first.")
-    retired = keys_dir / Purpose.LOG / RETIRED / leaving.name
-    write_private_file(retired, leaving.read_bytes())
-    # What is there already is never replaced: a second key of one number would be lost with all that it has signed.
-    if retired.read_bytes() != leaving.read_bytes():
-        raise KeyNotRetired(f"Another key {number} of the log was retired before; give this one a number of its own.")
-    leaving.unlink()
-    return retired
-
-
-def load_or_make_secret(path: Path) -> bytes:
-    """Return the 256-bit secret kept in a file of its own, made on first use and never overwritten.
-
-    Raises `SecretDamaged` for a file of another size: a key cut short would still work, and be guessed.
-    """
-    if not path.exists():
-        write_private_file(path, os.urandom(SECRET_BYTES))
-    secret = path.read_bytes()
-    if len(secret) != SECRET_BYTES:
-        raise SecretDamaged(f"The secret in {path} is damaged; restore it from a backup.")
-    return secret
-
-
-def write_private_file(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, durably; an existing file is left as it is."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(temporary, path)  # unlike a rename, this never replaces what another process made first
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _signers(files: Iterable[Path]) -> tuple[Signer, ...]:
-    return tuple(PrivateKeySigner.from_pem(file.read_bytes()) for file in files)
+def _looks(keys_dir: Path) -> frozenset[tuple[object, ...]]:
+    """Return name, inode, length and time of every file that counts: what changes, changes one of them."""
+    folders = [keys_dir / purpose for purpose in _WATCHED]
+    folders += [keys_dir / Purpose.TOKENS / folder for folder in (RETIRED, REVOKED)]
+    seen: set[tuple[object, ...]] = set()
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith((".pem", ".json")) and not entry.name.startswith("."):
+                        facts = entry.stat()
+                        seen.add((entry.path, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+        except FileNotFoundError:
+            continue
+    return frozenset(seen)

@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -103,9 +104,10 @@ class PrivateKeySigner:
         """Return the public key as a JWK with `kid`, `alg` and `use`."""
         return {**self._public, "kid": self.key_id}
 
-    def private_pem(self) -> bytes:
-        """Return the private key as unencrypted PKCS#8 PEM: whoever holds these bytes can sign."""
-        return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    def private_pem(self, *, password: bytes | None = None) -> bytes:
+        """Return the private key as PKCS#8 PEM: without `password`, whoever holds these bytes can sign."""
+        encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+        return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 def jwk_of(public_key: PublicKey, *, algorithm: str | None = None) -> dict[str, str]:
