@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import in_process, log_reading, log_writing, over_http, report
+from benchmarks import in_process, log_reading, log_writing, over_http, provider, report
 from benchmarks.figures import Figure
 from benchmarks.floor import THREADS, WORKERS, Floor, measure_floor
 from gateway.db import Database
@@ -23,7 +23,12 @@ from tests.kit.world import World, running_world
 
 DATABASES = ("sqlite", "postgresql")
 OVER_HTTP: dict[str, Callable[..., Figure]] = {
-    "tokens": over_http.tokens,
+    "tokens": provider.grants,
+    "passwords": provider.password_sign_ins,
+    "refreshes": provider.refreshes,
+    "pushed": provider.pushed_code_flows,
+    "userinfo": provider.userinfo,
+    "introspections": provider.introspections,
     "sign-ins": over_http.sign_ins,
     "exchanges": over_http.exchanges,
 }

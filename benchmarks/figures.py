@@ -16,6 +16,7 @@ class Work:
     argon2: int = 0
     commits: int = 0
     round_trips: float = 0
+    lean_round_trips: float = 0
 
     def floor(self, floor: Floor) -> float:
         """Operations a second, if nothing else had to be done."""
@@ -25,6 +26,7 @@ class Work:
             argon2=self.argon2,
             commits=self.commits,
             round_trips=self.round_trips,
+            lean_round_trips=self.lean_round_trips,
         )
 
     def __str__(self) -> str:
@@ -35,6 +37,7 @@ class Work:
             (self.argon2, "Argon2"),
             (self.commits, "fsync"),
             (self.round_trips, "HTTP"),
+            (self.lean_round_trips, "lean HTTP"),
         )
         return ", ".join(f"{number:g} {name}" for number, name in parts if number)
 

@@ -6,11 +6,13 @@ import secrets
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
+from benchmarks.connection import Connection, one_each
 from benchmarks.measuring import run_for, seconds_each
 from gateway.identity.passwords import Passwords
 from gateway.wire.jws import issue_jwt, verify_jws
@@ -26,6 +28,9 @@ THREADS = 8
 class Floor:
     """Seconds for one of each, in one thread; for HTTP, exchanges a second with `CLIENTS` clients at once.
 
+    Clients are those of the `requests` library, as a department's would be; lean ones are `Connection`s, whose requests
+    are built beforehand: the machine's processors are the gateway's then, as they would be with clients elsewhere.
+
     A signature is a whole JWT of a few claims, made or verified. `fsync` is a 512-byte append made durable. Argon2 has
     the gateway's own parameters.
     """
@@ -36,9 +41,17 @@ class Floor:
     argon2: float
     fsync: float
     http_per_second: float
+    lean_http_per_second: float
 
     def rate(
-        self, *, signs: int = 0, verifies: int = 0, argon2: int = 0, commits: int = 0, round_trips: float = 0
+        self,
+        *,
+        signs: int = 0,
+        verifies: int = 0,
+        argon2: int = 0,
+        commits: int = 0,
+        round_trips: float = 0,
+        lean_round_trips: float = 0,
     ) -> float:
         """How many times a second this machine can do all of that.
 
@@ -47,7 +60,8 @@ class Floor:
         """
         computing = signs * self.es256_sign + verifies * self.es256_verify + argon2 * self.argon2
         processors = min(WORKERS, os.cpu_count() or 1)
-        return 1 / (computing / processors + commits * self.fsync + round_trips / self.http_per_second)
+        trips = round_trips / self.http_per_second + lean_round_trips / self.lean_http_per_second
+        return 1 / (computing / processors + commits * self.fsync + trips)
 
 
 def measure_floor(*, seconds: float) -> Floor:
@@ -67,7 +81,8 @@ def measure_floor(*, seconds: float) -> Floor:
         sha256_kibibyte=seconds_each(lambda: hashlib.sha256(kibibyte).digest(), for_seconds=seconds / 4),
         argon2=seconds_each(lambda: passwords.matches(hashed, "correct horse battery staple"), for_seconds=seconds),
         fsync=_fsync(seconds),
-        http_per_second=_http(seconds),
+        http_per_second=_http(seconds, _by_requests),
+        lean_http_per_second=_http(seconds, _by_lean_clients),
     )
 
 
@@ -82,16 +97,9 @@ def _fsync(seconds: float) -> float:
         return seconds_each(append, for_seconds=seconds)
 
 
-def _http(seconds: float) -> float:
-    port, sessions = free_port(), threading.local()
+def _http(seconds: float, clients_of: Callable[[str], Callable[[int], None]]) -> float:
+    port = free_port()
     address = f"http://127.0.0.1:{port}/"
-
-    def ask(_client: int) -> None:
-        if not hasattr(sessions, "http"):
-            sessions.http = requests.Session()
-            sessions.http.trust_env = False
-        sessions.http.post(address, data={"a": "b" * 500}, timeout=10).raise_for_status()
-
     with tempfile.TemporaryDirectory() as folder, processes(Path(folder)) as group:
         command = [
             *(sys.executable, "-m", "gunicorn", "benchmarks.trivial:application", f"--bind=127.0.0.1:{port}"),
@@ -99,4 +107,26 @@ def _http(seconds: float) -> float:
             *("--keep-alive=5", "--log-level=warning", "--no-control-socket"),
         ]
         group.start(command, env={}, name="trivial", ready_url=address)
-        return run_for(seconds, ask, clients=CLIENTS, warm_up=0.5).per_second
+        return run_for(seconds, clients_of(address), clients=CLIENTS, warm_up=0.5).per_second
+
+
+def _by_requests(address: str) -> Callable[[int], None]:
+    sessions = threading.local()
+
+    def ask(_client: int) -> None:
+        if not hasattr(sessions, "http"):
+            sessions.http = requests.Session()
+            sessions.http.trust_env = False
+        sessions.http.post(address, data={"a": "b" * 500}, timeout=10).raise_for_status()
+
+    return ask
+
+
+def _by_lean_clients(address: str) -> Callable[[int], None]:
+    connection = one_each(address)
+    request = Connection(address).form("/", {"a": "b" * 500})
+
+    def ask(_client: int) -> None:
+        connection().send(request)
+
+    return ask

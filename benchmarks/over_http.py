@@ -1,4 +1,4 @@
-"""What clients and people ask of a running gateway: tokens, sign-ins, exchanges. All over loopback HTTP."""
+"""What clients and people ask of a running gateway: sign-ins, exchanges. All over loopback HTTP."""
 
 import secrets
 import threading
@@ -34,20 +34,6 @@ class NotGranted(GatewayError):
     """The gateway answered, but not with what was asked for."""
 
 
-def tokens(world: World, floor: Floor, *, database: str, seconds: float) -> Figure:
-    """Access tokens by client_credentials, each with a fresh private_key_jwt."""
-    work = Work(signs=1, verifies=1, commits=1, round_trips=1)
-    sessions = _sessions()
-
-    def ask(_client: int) -> None:
-        data = {"grant_type": "client_credentials", "resource": f"{world.issuer}/sharing/v1"}
-        _granted(_token_request(world, sessions(), data))
-
-    with _gateway_time(world) as spent:
-        measured = run_for(seconds, ask, clients=CLIENTS, when_warm=spent.begin)
-    return _figure("tokens", measured, work, floor, database=database, spent=spent)
-
-
 def sign_ins(world: World, floor: Floor, *, database: str, seconds: float) -> Figure:
     """Whole sign-ins of officers through the pages, password and security code, up to the tokens at the portal."""
     accounts = _accounts(world, int(SIGN_INS_A_SECOND * (seconds + 2)))
@@ -60,12 +46,12 @@ def sign_ins(world: World, floor: Floor, *, database: str, seconds: float) -> Fi
             raise OutOfWork
         _sign_in(world, account, trip=trips.__next__)
 
-    with _gateway_time(world) as spent:
+    with gateway_time(world) as spent:
         measured = run_for(seconds, sign_in, clients=CLIENTS, when_warm=spent.begin)
     used = len(accounts) - len(list(left))
     # Six commits: the attempt and its success for each of the two steps, the code, the tokens.
     work = Work(signs=2, verifies=1, argon2=1, commits=6, round_trips=round(next(trips) / used))
-    return _figure("sign-ins", measured, work, floor, database=database, spent=spent)
+    return with_spent("sign-ins", measured, work, floor, database=database, spent=spent)
 
 
 def exchanges(world: World, floor: Floor, *, database: str, seconds: float) -> Figure:
@@ -84,15 +70,15 @@ def exchanges(world: World, floor: Floor, *, database: str, seconds: float) -> F
         if not isinstance(answer, Answer):
             raise NotGranted(answer.code)
 
-    with _gateway_time(world) as spent:
+    with gateway_time(world) as spent:
         measured = run_for(seconds, ask, clients=CLIENTS, when_warm=spent.begin)
     # The gateway's own signatures: its question, receipt and answer; and it verifies token, request, answer, record.
     # Two commits: the intent and the outcome. Two round trips: the consumer's and the one to the department.
     work = Work(signs=3, verifies=4, commits=2, round_trips=2)
-    return _figure("exchanges", measured, work, floor, database=database, spent=spent)
+    return with_spent("exchanges", measured, work, floor, database=database, spent=spent)
 
 
-class _Spent:
+class Spent:
     """The processor time of the gateway's processes (web and work, not the database's) while something ran."""
 
     def __init__(self, pids: Sequence[int]) -> None:
@@ -110,15 +96,17 @@ class _Spent:
 
 
 @contextmanager
-def _gateway_time(world: World) -> Iterator[_Spent]:
+def gateway_time(world: World) -> Iterator[Spent]:
+    """Count the time that the gateway spends meanwhile."""
     serve = Running(process=world.processes["gateway"], log=world.layout.world_dir / "logs" / "gateway.log")
-    spent = _Spent([serve.pid, *(child.pid for child in serve.descendants())])
+    spent = Spent([serve.pid, *(child.pid for child in serve.descendants())])
     spent.begin()
     yield spent
     spent.end()
 
 
-def _figure(name: str, measured: Measured, work: Work, floor: Floor, *, database: str, spent: _Spent) -> Figure:
+def with_spent(name: str, measured: Measured, work: Work, floor: Floor, *, database: str, spent: Spent) -> Figure:
+    """Put a measurement over HTTP beside its floor, and the gateway's processor time beside what cannot be left out."""
     computing = work.signs * floor.es256_sign + work.verifies * floor.es256_verify + work.argon2 * floor.argon2
     return figure(
         name,

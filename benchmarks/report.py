@@ -52,6 +52,7 @@ def show(console: Console, floor: Floor, figures: Sequence[Figure], facts: Mappi
         ("Argon2id, 19 MiB, 2 passes", floor.argon2),
         ("fsync of a small append", floor.fsync),
         ("loopback HTTP, trivial application, 8 clients", 1 / floor.http_per_second),
+        ("the same, 8 lean clients", 1 / floor.lean_http_per_second),
     ):
         floors.add_row(name, f"{seconds * 1e6:,.0f} µs", f"{1 / seconds:,.0f}")
     table = Table(
