@@ -1,14 +1,13 @@
 """The directory's tables."""
 
 import secrets
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String
+from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.db import Base, Instant, identifier, instant, pk
+from gateway.db import Base, identifier, instant
 
 json_list = JSON().with_variant(JSONB, "postgresql")
 
@@ -54,17 +53,3 @@ class ClientRow(Base):
         "version_id_col": revision,
         "version_id_generator": lambda _before: secrets.token_hex(16),
     }
-
-
-class ClientSecretRow(Base):
-    """One secret of a client that, as an exception, authenticates with secrets. Two may work for a while."""
-
-    __tablename__ = "client_secrets"
-
-    secret_id: Mapped[pk]
-    client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"), index=True)
-    secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
-    """HMAC-SHA-256 under a key outside the database."""
-    created_at: Mapped[instant]
-    expires_at: Mapped[datetime | None] = mapped_column(Instant)
-    """None: until it is rotated."""
