@@ -4,13 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, Uuid
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.db import Base, Instant, expiry, identifier, instant, pk
 
 json_list = JSON().with_variant(JSONB, "postgresql")
+
+
+def _index_where(column: str, kept: str) -> Index:
+    """Return an index of the few rows that have something to be found by."""
+    return Index(None, column, sqlite_where=text(kept), postgresql_where=text(kept))
 
 
 class AuthorizationRow(Base):
@@ -50,6 +55,7 @@ class AccessTokenRow(Base):
     """An access token that was issued; one without a row is refused, so deleting the row takes the token back."""
 
     __tablename__ = "access_tokens"
+    __table_args__ = (_index_where("made_from", "made_from IS NOT NULL"),)
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     """Of the token's `jti`."""
@@ -57,6 +63,10 @@ class AccessTokenRow(Base):
         ForeignKey("authorizations.authorization_id", ondelete="CASCADE"), index=True
     )
     client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"))
+    made_from: Mapped[bytes | None] = mapped_column(
+        LargeBinary(32), ForeignKey("access_tokens.token_hash", ondelete="CASCADE")
+    )
+    """The token that was exchanged for this one (RFC 8693), and with which it goes."""
     expires_at: Mapped[expiry]
 
 
@@ -64,6 +74,7 @@ class RefreshTokenRow(Base):
     """A refresh token; used once, then kept until its family ends so that a second use is noticed."""
 
     __tablename__ = "refresh_tokens"
+    __table_args__ = (_index_where("used_at", "sealed_answer IS NOT NULL"),)
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     authorization_id: Mapped[UUID] = mapped_column(
@@ -78,8 +89,22 @@ class RefreshTokenRow(Base):
     expires_at: Mapped[expiry]
 
 
+class ClientSessionRow(Base):
+    """One client that was given tokens in one browser's session: whom to tell when that ends. Goes with the session."""
+
+    __tablename__ = "client_sessions"
+
+    session_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    client_id: Mapped[identifier] = mapped_column(ForeignKey("clients.client_id"), primary_key=True)
+    sid: Mapped[str] = mapped_column(String(64))
+    """By which this client, and no other, knows the session."""
+    sub: Mapped[str] = mapped_column(String(64))
+    """By which its sector knows the person."""
+    began_at: Mapped[instant]
+
+
 class PushedRequestRow(Base):
-    """A request that a client pushed (RFC 9126), to be used once at the authorization endpoint."""
+    """A request that a client pushed (RFC 9126); the authorization that uses it deletes it."""
 
     __tablename__ = "pushed_requests"
 
@@ -90,6 +115,5 @@ class PushedRequestRow(Base):
     """Its parameters, which may name a person; opened by the `request_uri` alone."""
     usable_until: Mapped[instant]
     """Until when a browser may arrive with it."""
-    used_at: Mapped[datetime | None] = mapped_column(Instant)
     expires_at: Mapped[expiry]
     """Until when a browser that arrived in time may come back from its sign-in."""
