@@ -10,6 +10,16 @@ class Endpoints:
     issuer: str
     sharing: str
     """The resource identifier (RFC 8707) of the sharing API; what it names is that room's business."""
+    mtls: str | None = None
+    """The base of the same endpoints where clients are asked for certificates (RFC 8705 §5), if there is one."""
+
+    def with_certificate(self, address: str) -> str:
+        """Return where an endpoint is for clients with certificates; the same when there is no such place."""
+        return address if self.mtls is None else self.mtls + address.removeprefix(self.issuer)
+
+    def addresses_of(self, endpoint: str) -> frozenset[str]:
+        """Return every address at which an endpoint may be called."""
+        return frozenset({endpoint, self.with_certificate(endpoint)})
 
     @property
     def authorization(self) -> str:

@@ -1,6 +1,7 @@
 """What this room refuses. How each is told to a client is said in `oauth_errors`."""
 
 from gateway.errors import GatewayError, Kind
+from gateway.wire.dpop import ALGORITHMS as PROOF_ALGORITHMS
 
 
 class ParametersMalformed(GatewayError):
@@ -29,18 +30,37 @@ class AuthorizationRefused(GatewayError):
         self.code = code
 
 
+BEARER, DPOP = "bearer", "dpop"
+"""The schemes of access tokens (RFC 6750 §2.1, RFC 9449 §7.1), compared without case."""
+
+
 class TokenRefused(GatewayError):
-    """An access token that does not open this door, or none at all (RFC 6750 §3)."""
+    """An access token that does not open this door, or none at all (RFC 6750 §3, RFC 9449 §7.1)."""
 
     kind = Kind.UNAUTHENTICATED
     code = "invalid_token"
     title = "The access token is not valid here"
 
-    def __init__(self, public: str | None = None, *, detail: str | None = None, presented: bool = True) -> None:
+    def __init__(
+        self,
+        public: str | None = None,
+        *,
+        detail: str | None = None,
+        presented: bool = True,
+        scheme: str = BEARER,
+        code: str | None = None,
+    ) -> None:
+        """Take the `scheme` by which the token was shown, and a `code` where it is the proof that does not hold."""
         super().__init__(public, detail=detail)
+        self.code = code or self.code
         # RFC 6750 §3.1: without a token, the challenge carries no error code.
         error = f', error="{self.code}", error_description="{self.public}"' if presented else ""
-        self.www_authenticate = f'Bearer realm="gateway"{error}'
+        by_proof = f'algs="{" ".join(PROOF_ALGORITHMS)}"'
+        self.www_authenticate = (
+            f'DPoP realm="gateway"{error}, {by_proof}'
+            if scheme == DPOP
+            else f'Bearer realm="gateway"{error}, DPoP {by_proof}'
+        )
 
 
 class ScopeMissing(TokenRefused):

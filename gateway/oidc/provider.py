@@ -24,6 +24,7 @@ from gateway.oidc.authorization.tickets import Ticket, Tickets
 from gateway.oidc.clients.authentication import ClientAuthentication
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
+from gateway.oidc.possession import Possession
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
 from gateway.oidc.tokens.endpoint import TokenRequests
@@ -57,6 +58,8 @@ class OpenIDProvider:
     tickets: Tickets
     client_authentication: ClientAuthentication
     """Authenticates clients at every endpoint that asks for it."""
+    possession: Possession
+    """Verifies DPoP proofs and certificates, and says what new tokens are bound to."""
     token_requests: TokenRequests
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
@@ -125,7 +128,8 @@ def assemble_provider(
 ) -> OpenIDProvider:
     """Put the provider together. `ticket_key` is a 256-bit secret shared by every worker and node."""
     endpoints = Endpoints(issuer=issuer, sharing=sharing_resource)
-    access_tokens = AccessTokens(endpoints=endpoints, keys=signing)
+    possession = Possession(endpoints=endpoints)
+    access_tokens = AccessTokens(endpoints=endpoints, keys=signing, possession=possession)
     issuing = Issuing(
         endpoints=endpoints,
         keys=signing,
@@ -144,13 +148,15 @@ def assemble_provider(
         access_tokens=access_tokens,
         tickets=Tickets(ticket_key),
         client_authentication=authentication,
+        possession=possession,
         token_requests=TokenRequests(
             database=database,
             audit=audit,
             authentication=authentication,
+            possession=possession,
             issuing=issuing,
             references=people.references,
             clock=clock,
         ),
-        caller_from_request=CallerOfResource(access_tokens=access_tokens, resource=sharing_resource),
+        caller_from_request=CallerOfResource(database=database, access_tokens=access_tokens, resource=sharing_resource),
     )

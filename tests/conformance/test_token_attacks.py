@@ -118,7 +118,8 @@ def test_without_a_valid_token_nobody_is_answered(world: World, authorization: C
         response = world.send(request)
     problem = problem_of(world, request, response, binding="target")
     assert (response.status, problem["code"]) == (401, "invalid_token")
-    assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+    # RFC 9449 §7.1: the scheme that was tried is the one the challenge is for.
+    assert response.headers["WWW-Authenticate"].startswith("DPoP " if header.startswith("DPoP") else "Bearer ")
     # Counted as noise, and nothing else: what nobody sent cannot become a permanent log.
     assert watched.events == []
     assert watched.changed == set()

@@ -15,11 +15,10 @@ from tests.kit.oidc_world import COUNCIL, Answer, OidcWorld
 
 
 def caller_of(world: OidcWorld, access_token: str) -> Caller:
-    with world.gateway.database.read() as session:
-        shown = Presented(
-            method="POST", endpoint=world.gateway.provider.endpoints.sharing, authorization=(f"Bearer {access_token}",)
-        )
-        return world.gateway.provider.caller_from_request(session, shown, world.clock.now())
+    shown = Presented(
+        method="POST", endpoint=world.gateway.provider.endpoints.sharing, authorization=(f"Bearer {access_token}",)
+    )
+    return world.gateway.provider.caller_from_request(shown, world.clock.now())
 
 
 def test_a_refresh_token_is_exchanged_for_the_next(world: OidcWorld, clock: FrozenClock) -> None:
@@ -160,9 +159,11 @@ def test_without_a_usable_token_the_answer_is_a_challenge(world: OidcWorld, head
     answer = rp.userinfo("", headers=headers)
     assert answer.status_code == 401
     challenge = answer.headers["WWW-Authenticate"]
-    assert challenge.startswith('Bearer realm="gateway"')
+    # RFC 9449 §7.1: the challenge is for the scheme that was tried, and names the other way where none was.
+    assert challenge.startswith('DPoP realm="gateway"' if header == "DPoP x" else 'Bearer realm="gateway"')
+    assert "algs=" in challenge
     # RFC 6750 §3.1: no error code for a request that carried no token.
-    assert ("error=" in challenge) == (header in {"Bearer a.b.c", "Bearer x"})
+    assert ("error=" in challenge) == (header in {"Bearer a.b.c", "Bearer x", "DPoP x"})
 
 
 def test_a_token_in_the_address_or_body_is_not_looked_at(world: OidcWorld) -> None:

@@ -2,20 +2,23 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from gateway.db import Database
 from gateway.errors import GatewayError
 from gateway.identity.caller import Presented
 from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.errors import TokenRefused
+from gateway.oidc.errors import BEARER, DPOP, TokenRefused
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow
+from gateway.oidc.possession import Possession, ProofRefused, SenderConstraint, check_certificate, claim_proof
 from gateway.signing.signing_keys import Purpose, SigningKeys
+from gateway.wire.dpop import VerifiedProof
 from gateway.wire.jws import VerifiedClaims, issue_jwt, verify_jwt
 
 LIFETIME = timedelta(minutes=5)
@@ -26,9 +29,10 @@ ALGORITHMS = ("ES256",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedAccessToken:
-    """A new token, its `jti`, its scope and its audience."""
+    """A new token, how it must be shown, its `jti`, its scope and its audience."""
 
-    token: str
+    token: str = field(repr=False)
+    token_type: str
     token_id: str
     scope: str
     audience: tuple[str, ...]
@@ -41,6 +45,8 @@ class VerifiedAccessToken:
     claims: VerifiedClaims
     authorization_id: UUID | None
     """The family it belongs to; None when a client has it in its own name."""
+    proof: VerifiedProof | None
+    """The DPoP proof that came with it, which is still to be used up: `use_up`."""
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -48,12 +54,21 @@ class VerifiedAccessToken:
         return frozenset(str(self.claims.get("scope", "")).split())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownToken:
+    """What an `Authorization` header shows: the scheme, in small letters, and the token."""
+
+    scheme: str
+    unverified: str = field(repr=False)
+
+
 class AccessTokens:
     """Issues and verifies the access tokens of one gateway."""
 
-    def __init__(self, *, endpoints: Endpoints, keys: SigningKeys) -> None:
+    def __init__(self, *, endpoints: Endpoints, keys: SigningKeys, possession: Possession) -> None:
         self._endpoints = endpoints
         self._keys = keys
+        self._possession = possession
 
     def issue(
         self,
@@ -63,6 +78,7 @@ class AccessTokens:
         client_id: str,
         scope: str,
         audience: Sequence[str],
+        constraint: SenderConstraint,
         authorization_id: UUID | None,
         now: datetime,
     ) -> IssuedAccessToken:
@@ -85,16 +101,26 @@ class AccessTokens:
             "jti": token_id,
             "iat": issued,
             "exp": issued + int(LIFETIME.total_seconds()),
+            **constraint.as_claims(),
         } | ({"scope": scope} if scope else {})
         token = issue_jwt({**claims, **own}, typ=TYP, signer=self._keys.current(Purpose.TOKENS))
-        return IssuedAccessToken(token=token, token_id=token_id, scope=scope, audience=tuple(audience))
+        return IssuedAccessToken(
+            token=token,
+            token_type=constraint.token_type,
+            token_id=token_id,
+            scope=scope,
+            audience=tuple(audience),
+        )
 
     def verify(self, session: Session, presented: Presented, *, audience: str, now: datetime) -> VerifiedAccessToken:
-        """Verify the token that a request shows for one resource; raises `TokenRefused`."""
-        unverified = bearer_token(presented)
+        """Verify the token that a request shows for one resource; raises `TokenRefused`.
+
+        Nothing is written: a DPoP proof that came with the token is used up by `use_up`, outside this session.
+        """
+        shown = shown_token(presented)
         try:
             claims = verify_jwt(
-                unverified,
+                shown.unverified,
                 keys=self._keys.public_jwks(Purpose.TOKENS),
                 typ=TYP,
                 algorithms=ALGORITHMS,
@@ -112,14 +138,53 @@ class AccessTokens:
             family = session.get(AuthorizationRow, row.authorization_id)
             if family is None or family.revoked_at is not None:
                 raise TokenRefused(detail="its family was revoked")
-        return VerifiedAccessToken(claims=claims, authorization_id=row.authorization_id)
+        proof = self._check_sender(claims, shown, presented, now=now)
+        return VerifiedAccessToken(claims=claims, authorization_id=row.authorization_id, proof=proof)
+
+    def _check_sender(
+        self, claims: VerifiedClaims, shown: ShownToken, presented: Presented, *, now: datetime
+    ) -> VerifiedProof | None:
+        """RFC 9449 §7 and RFC 8705 §3: a bound token comes with what it is bound to, never as a bearer's."""
+        cnf = claims.get("cnf", {})
+        if ("jkt" in cnf) != (shown.scheme == DPOP):
+            raise TokenRefused(detail="the token is shown by another scheme than its own", scheme=shown.scheme)
+        try:
+            check_certificate(cnf, presented)
+            if shown.scheme != DPOP:
+                return None
+            proof = self._possession.proof_of(presented, access_token=shown.unverified, now=now)
+        except ProofRefused as error:
+            raise refused_for(error, scheme=shown.scheme) from error
+        # RFC 9449 §7.1: the key of the proof is the one the token is bound to.
+        if proof is None or proof.jkt != cnf["jkt"]:
+            raise refused_for(ProofRefused("The proof is not made with the key that the token is bound to"))
+        return proof
 
 
-def bearer_token(presented: Presented) -> str:
-    """Return the token of a Bearer header (RFC 6750 §2.1), the only place where one is looked for."""
+def use_up(database: Database, proof: VerifiedProof | None) -> None:
+    """Use up the proof of a verified request, in a transaction of its own; raises `TokenRefused` at its second use."""
+    if proof is None:
+        return
+    with database.write() as session:
+        first = claim_proof(session, proof)
+    if not first:
+        raise refused_for(ProofRefused("The DPoP proof was used before"))
+
+
+def shown_token(presented: Presented) -> ShownToken:
+    """Return the token of the `Authorization` header, the only place where one is looked for; `TokenRefused` if none.
+
+    RFC 6750 §2.1 and RFC 9449 §7.1.
+    """
     # Two headers leave it open which was meant.
     header = presented.authorization[0] if len(presented.authorization) == 1 else ""
     scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() not in {BEARER, DPOP} or not token.strip():
         raise TokenRefused("An access token is needed", presented=False)
-    return token.strip()
+    return ShownToken(scheme=scheme.lower(), unverified=token.strip())
+
+
+def refused_for(error: ProofRefused, *, scheme: str = DPOP) -> TokenRefused:
+    """Return the answer of a resource to a proof that does not hold (RFC 9449 §7.1)."""
+    code = error.code if scheme == DPOP else TokenRefused.code
+    return TokenRefused(error.public, detail=error.detail, scheme=scheme, code=code)

@@ -5,38 +5,48 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
+from gateway.db import Database
 from gateway.directory.members import Client, find_client
 from gateway.identity.accounts import AccountKind, find_account
 from gateway.identity.caller import ActingOfficer, Caller, Presented
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AuthorizationRow
-from gateway.oidc.tokens.access_tokens import AccessTokens, VerifiedAccessToken
+from gateway.oidc.tokens.access_tokens import AccessTokens, VerifiedAccessToken, use_up
+from gateway.wire.dpop import VerifiedProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerOfResource:
     """A `CallerFromRequest` for one resource."""
 
+    database: Database
     access_tokens: AccessTokens
     resource: str
 
-    def __call__(self, session: Session, presented: Presented, now: datetime) -> Caller:
-        """Return who is calling; raises `TokenRefused`, whose `www_authenticate` is RFC 6750's challenge.
+    def __call__(self, presented: Presented, now: datetime) -> Caller:
+        """Return who is calling; raises `TokenRefused`, whose `www_authenticate` is RFC 6750's or RFC 9449's challenge.
 
         Signature, type, issuer, audience, times and revocation are `access_tokens`' business; that client and person
-        are active, and the client still has this resource, is asked here and now.
+        are active, and the client still has this resource, is asked here and now. A DPoP proof is used up.
         """
+        with self.database.read() as session:
+            caller, proof = self._read(session, presented, now)
+        use_up(self.database, proof)
+        return caller
+
+    def _read(self, session: Session, presented: Presented, now: datetime) -> tuple[Caller, VerifiedProof | None]:
         token = self.access_tokens.verify(session, presented, audience=self.resource, now=now)
         client = find_client(session, str(token.claims.get("client_id")))
         if client is None or self.resource not in client.resources:
             raise TokenRefused(detail="the client is not active, or lost this resource")
-        return Caller(
+        caller = Caller(
             client=client,
             officer=_officer(session, token, client),
             scopes=token.scopes,
             token_id=str(token.claims["jti"]),
             expires_at=_instant(token.claims["exp"]),
         )
+        return caller, token.proof
 
 
 def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> ActingOfficer | None:

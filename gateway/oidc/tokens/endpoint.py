@@ -25,9 +25,11 @@ from gateway.oidc.clients.authentication import ClientAuthentication, ClientRefu
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.models import AuthorizationRow
 from gateway.oidc.parameters import Parameters
+from gateway.oidc.possession import NonceNeeded, Possession, ProofRefused, SenderConstraint, claim_proof
 from gateway.oidc.tokens.grants import ClientGrant, CodeGrant, RefreshGrant, RegisteredClient, S256Only
 from gateway.oidc.tokens.issuing import IssuedTokens, Issuing
 from gateway.oidc.tokens.revocation import revoke_family
+from gateway.wire.dpop import VerifiedProof
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 
@@ -54,6 +56,7 @@ class TokenRequests:
     database: Database
     audit: AuditLog
     authentication: ClientAuthentication
+    possession: Possession
     issuing: Issuing
     references: SubjectReferences
     clock: Clock
@@ -68,20 +71,45 @@ class TokenRequests:
         authenticated = self.authentication.verify(form, presented, now=now)
         if isinstance(authenticated, ClientRejected):
             return self.authentication.refuse(authenticated, source=source, now=now)
+        proof = self._proof_of(presented, now=now)
         with self.database.write() as session:
             # Committed at the end of this block: from then on the tokens are accounted for.
             client = self.authentication.claim(session, authenticated, source=source, now=now)
             if isinstance(client, ClientRefused):
                 return client
-            if form.one("grant_type") is None:
-                return TokensRefused(error="invalid_request", description="grant_type is missing")
-            if form.one("grant_type") not in GRANT_TYPES:
-                return TokensRefused(error="unsupported_grant_type", description="This grant_type is not supported")
-            key_id = authenticated.key_id
             endpoint = TokenEndpoint(
-                session=session, client=client, form=form, requests=self, source=source, key_id=key_id, now=now
+                session=session,
+                client=client,
+                form=form,
+                requests=self,
+                source=source,
+                key_id=authenticated.key_id,
+                now=now,
             )
+            try:
+                endpoint.constraint = self._constraint_for(session, client, presented, proof)
+            except NonceNeeded as error:
+                # RFC 9449 §8: how every client begins that has no nonce yet. It was refused nothing.
+                return TokensRefused(error=error.code, description=error.public)
+            except ProofRefused as error:
+                return endpoint.refuse(error.code, error.public)
             return endpoint.answer()
+
+    def _proof_of(self, presented: Presented, *, now: datetime) -> VerifiedProof | ProofRefused | None:
+        # A value, because the refusal is recorded in the transaction that uses up the client's assertion.
+        try:
+            return self.possession.proof_of(presented, now=now)
+        except ProofRefused as refused:
+            return refused
+
+    def _constraint_for(
+        self, session: Session, client: Client, presented: Presented, proof: VerifiedProof | ProofRefused | None
+    ) -> SenderConstraint:
+        if isinstance(proof, ProofRefused):
+            raise proof
+        if proof is not None and not claim_proof(session, proof):
+            raise ProofRefused("The DPoP proof was used before")
+        return self.possession.constraint_for(client, presented, proof)
 
 
 class TokenEndpoint(AuthorizationServer):
@@ -105,7 +133,10 @@ class TokenEndpoint(AuthorizationServer):
         self.now = now
         self._requests = requests
         self._form = form
-        self._facts = {"grant_type": form.one("grant_type"), "source": source, "key_id": key_id}
+        self.constraint = SenderConstraint()
+        # Only a grant that there is: what else a client may write there is not for the log.
+        grant_type = next((known for known in GRANT_TYPES if known == form.one("grant_type")), None)
+        self._facts = {"grant_type": grant_type, "source": source, "key_id": key_id}
         self.register_grant(CodeGrant, [S256Only()])
         self.register_grant(RefreshGrant)
         self.register_grant(ClientGrant)
@@ -117,6 +148,10 @@ class TokenEndpoint(AuthorizationServer):
 
     def answer(self) -> TokensGranted | TokensRefused:
         """Let the grant answer."""
+        if self._form.one("grant_type") is None:
+            return self.refuse("invalid_request", "grant_type is missing")
+        if self._facts["grant_type"] is None:
+            return self.refuse("unsupported_grant_type", "This grant_type is not supported")
         request = FormRequest(self._form, uri=self.issuing.endpoints.token)
         # Authlib returns whatever `handle_response` makes.
         return cast("TokensGranted | TokensRefused", self.create_token_response(request))
@@ -138,10 +173,13 @@ class TokenEndpoint(AuthorizationServer):
         """Turn Authlib's answer into ours; status and headers are the door's business."""
         if "error" not in body:
             return TokensGranted(members=body)
-        refused = TokensRefused(error=body["error"], description=body.get("error_description") or "Refused")
-        details = {"reason": refused.error, "client": self.client.client_id, "member": self.client.member_code}
+        return self.refuse(body["error"], body.get("error_description") or "Refused")
+
+    def refuse(self, error: str, description: str) -> TokensRefused:
+        """Write the event of a refusal, and return it."""
+        details = {"reason": error, "client": self.client.client_id, "member": self.client.member_code}
         self._append("oidc.tokens.refused", REFUSED, {**self._facts, **details}, account=None)
-        return refused
+        return TokensRefused(error=error, description=description)
 
     def handle_error_response(self, request: OAuth2Request, error: OAuth2Error) -> TokensGranted | TokensRefused:  # noqa: ARG002 - Authlib's signature
         """A refusal is a value: what was written so far stays written."""

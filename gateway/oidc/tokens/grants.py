@@ -27,6 +27,7 @@ from gateway.identity.accounts import Account, AccountKind, find_account
 from gateway.oidc.authorization.checks import SCOPES
 from gateway.oidc.authorization.codes import hash_of, lock_authorization
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
+from gateway.oidc.possession import SenderConstraint
 from gateway.oidc.tokens.issuing import FAMILY_LIFETIME, IssuedTokens, Issuing
 
 
@@ -43,6 +44,8 @@ class GrantServer(Protocol):
     session: Session
     client: Client
     issuing: Issuing
+    constraint: SenderConstraint
+    """What the new tokens are bound to."""
     now: datetime
 
     @property
@@ -132,6 +135,9 @@ class CodeGrant(AuthorizationCodeGrant):
             return None
         if row.revoked_at is not None or row.code_expires_at <= self.server.now:
             return None
+        # RFC 9449 §10: the key that the authorization request named is the one that redeems its code.
+        if row.dpop_jkt is not None and row.dpop_jkt != self.server.constraint.jkt:
+            raise InvalidGrantError("The code is bound to another DPoP key")
         return RedeemableCode(row=row)
 
     def authenticate_user(self, authorization_code: RedeemableCode) -> Account | None:
@@ -151,6 +157,7 @@ class CodeGrant(AuthorizationCodeGrant):
             resources=_chosen(self.server.resources, row.resources),
             family_ends=_family_ends(user, now=self.server.now) if offline else None,
             nonce=row.nonce,
+            constraint=self.server.constraint,
             now=self.server.now,
         )
         return self.server.record_issued("oidc.tokens.issued", issued, family=row, account=user)
@@ -182,6 +189,10 @@ class RefreshGrant(RefreshTokenGrant):
             return None
         if family.revoked_at is not None or row.expires_at <= self.server.now:
             return None
+        # RFC 9449 §5: a refresh token is bound by its client's own authentication, so the proof's key may be a new one;
+        # but a family that began bound to a key does not go on without any.
+        if family.dpop_jkt is not None and self.server.constraint.jkt is None:
+            raise InvalidGrantError("These tokens are bound to a key: send a DPoP proof")
         return UsableRefreshToken(row=row, family=family)
 
     def authenticate_user(self, refresh_token: UsableRefreshToken) -> Account:
@@ -203,6 +214,7 @@ class RefreshGrant(RefreshTokenGrant):
             resources=_chosen(self.server.resources, token.family.resources),
             family_ends=token.row.expires_at,
             nonce=None,  # OIDC Core §12.2: a refreshed ID token needs none.
+            constraint=self.server.constraint,
             now=self.server.now,
         )
         return self.server.record_issued("oidc.tokens.refreshed", issued, family=token.family, account=user)
@@ -236,6 +248,7 @@ class ClientGrant(ClientCredentialsGrant):
             self.server.client,
             scope=scope or "",
             resources=_chosen(self.server.resources, registered),
+            constraint=self.server.constraint,
             now=self.server.now,
         )
         return self.server.record_issued("oidc.tokens.issued", issued, family=None, account=None)

@@ -15,6 +15,7 @@ from gateway.identity.subjects import SubjectReferences
 from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
+from gateway.oidc.possession import SenderConstraint
 from gateway.oidc.tokens.access_tokens import LIFETIME, AccessTokens, IssuedAccessToken
 from gateway.oidc.tokens.id_token import issue_id_token
 from gateway.signing.signing_keys import Purpose, SigningKeys
@@ -35,7 +36,7 @@ class IssuedTokens:
         """Return the members of a token response (RFC 6749 §5.1, OIDC Core §3.1.3.3)."""
         members: dict[str, str | int | None] = {
             "access_token": self.access.token,
-            "token_type": "Bearer",
+            "token_type": self.access.token_type,
             "expires_in": int(LIFETIME.total_seconds()),
             "scope": self.access.scope or None,
             "id_token": self.id_token,
@@ -65,6 +66,7 @@ class Issuing:
         resources: Sequence[str],
         family_ends: datetime | None,
         nonce: str | None,
+        constraint: SenderConstraint,
         now: datetime,
     ) -> IssuedTokens:
         """Issue tokens about a person; a refresh token too when `family_ends` says until when."""
@@ -75,6 +77,7 @@ class Issuing:
             client_id=client.client_id,
             scope=scope,
             audience=resources,
+            constraint=constraint,
             authorization_id=authorization.authorization_id,
             now=now,
         )
@@ -95,7 +98,14 @@ class Issuing:
         return IssuedTokens(access=access, id_token=id_token, refresh_token=refresh_token)
 
     def for_client(
-        self, session: Session, client: Client, *, scope: str, resources: Sequence[str], now: datetime
+        self,
+        session: Session,
+        client: Client,
+        *,
+        scope: str,
+        resources: Sequence[str],
+        constraint: SenderConstraint,
+        now: datetime,
     ) -> IssuedTokens:
         """Issue an access token to a client in its own name: `sub` is the client itself (RFC 9068 §2.2)."""
         access = self.access_tokens.issue(
@@ -104,6 +114,7 @@ class Issuing:
             client_id=client.client_id,
             scope=scope,
             audience=resources,
+            constraint=constraint,
             authorization_id=None,
             now=now,
         )

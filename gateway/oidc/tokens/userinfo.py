@@ -6,24 +6,38 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from gateway.db import Database
 from gateway.directory.members import find_client
 from gateway.identity.accounts import Account, AccountKind, find_account
 from gateway.identity.caller import Presented
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.errors import ScopeMissing, TokenRefused
 from gateway.oidc.models import AuthorizationRow
-from gateway.oidc.tokens.access_tokens import AccessTokens
+from gateway.oidc.tokens.access_tokens import AccessTokens, use_up
+from gateway.wire.dpop import VerifiedProof
 
 
 def claims_for_token(
-    session: Session,
+    database: Database,
     presented: Presented,
     *,
     access_tokens: AccessTokens,
     endpoints: Endpoints,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return the claims that the presented access token opens; raises `TokenRefused` or `ScopeMissing`."""
+    """Return the claims that the presented access token opens; raises `TokenRefused` or `ScopeMissing`.
+
+    A DPoP proof that came with it is used up.
+    """
+    with database.read() as session:
+        claims, proof = _claims_and_proof(session, presented, access_tokens=access_tokens, endpoints=endpoints, now=now)
+    use_up(database, proof)
+    return claims
+
+
+def _claims_and_proof(
+    session: Session, presented: Presented, *, access_tokens: AccessTokens, endpoints: Endpoints, now: datetime
+) -> tuple[dict[str, Any], VerifiedProof | None]:
     token = access_tokens.verify(session, presented, audience=endpoints.userinfo, now=now)
     if "openid" not in token.scopes:
         raise ScopeMissing
@@ -32,7 +46,7 @@ def claims_for_token(
     # A suspended person, or a disabled client, has nothing here from that moment on.
     if account is None or find_client(session, str(token.claims.get("client_id"))) is None:
         raise TokenRefused(detail="the account or client is not active")
-    return {"sub": token.claims["sub"], **claims_about(account, token.scopes)}
+    return {"sub": token.claims["sub"], **claims_about(account, token.scopes)}, token.proof
 
 
 def claims_about(account: Account, scopes: frozenset[str]) -> dict[str, Any]:

@@ -37,14 +37,13 @@ class _Doors:
     def userinfo(self) -> Response:
         provider = self.provider
         try:
-            with provider.database.read() as session:
-                claims = claims_for_token(
-                    session,
-                    presented(request, at=provider.endpoints.userinfo),
-                    access_tokens=provider.access_tokens,
-                    endpoints=provider.endpoints,
-                    now=provider.clock.now(),
-                )
+            claims = claims_for_token(
+                provider.database,
+                presented(request, at=provider.endpoints.userinfo),
+                access_tokens=provider.access_tokens,
+                endpoints=provider.endpoints,
+                now=provider.clock.now(),
+            )
         except TokenRefused as error:
             return json_response(bearer_answer(error))
         return json_response(OAuthAnswer(status=200, members=claims, headers={"Cache-Control": "no-store"}))
