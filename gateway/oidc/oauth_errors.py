@@ -6,12 +6,10 @@ Framework-free: status, members and headers, which the door turns into a respons
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 from gateway.errors import GatewayError, Kind
-from gateway.oidc.authorization.checks import Asked
 from gateway.oidc.clients.authentication import ClientRefused
-from gateway.oidc.errors import AuthorizationRefused, TokenRefused
+from gateway.oidc.errors import TokenRefused
 from gateway.oidc.tokens.endpoint import TokensGranted, TokensRefused
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -56,20 +54,3 @@ def bearer_answer(error: TokenRefused) -> OAuthAnswer:
     members = {"error": error.code, "error_description": error.public}
     status = 403 if error.kind is Kind.REFUSED else 401
     return OAuthAnswer(status=status, members=members, headers={**NO_STORE, "WWW-Authenticate": error.www_authenticate})
-
-
-def redirect_with_code(asked: Asked, code: str) -> str:
-    """RFC 6749 §4.1.2 and RFC 9207 §2: the code, the state as it was sent, and who answers."""
-    return _answer_address(asked, {"code": code})
-
-
-def redirect_with_error(asked: Asked, error: AuthorizationRefused) -> str:
-    """RFC 6749 §4.1.2.1 and RFC 9207 §2."""
-    return _answer_address(asked, {"error": error.code, "error_description": error.public})
-
-
-def _answer_address(asked: Asked, members: Mapping[str, str]) -> str:
-    answer = {**members, **({"state": asked.state} if asked.state is not None else {}), "iss": asked.endpoints.issuer}
-    # A registered redirect URI may have a query of its own, which stays (RFC 6749 §3.1.2). It has no fragment.
-    separator = "&" if "?" in asked.redirect_uri else "?"
-    return f"{asked.redirect_uri}{separator}{urlencode(answer)}"

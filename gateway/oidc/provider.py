@@ -1,28 +1,28 @@
 """This room assembled: the OpenID Provider of one gateway."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from gateway.audit.append import AuditLog
+from gateway.audit.append import AuditLog, Event
+from gateway.audit.events import REFUSED
 from gateway.clock import Clock
 from gateway.db import Database
+from gateway.directory.members import find_member
 from gateway.errors import GatewayError
 from gateway.identity.people import People
 from gateway.identity.sessions import SignedIn, find_signed_in
-from gateway.identity.views import InterruptedRequest
-from gateway.oidc.authorization.checks import (
-    Asked,
-    AuthorizationRequest,
-    check_authorization,
-    check_person,
-    find_asker,
-    needs_sign_in,
-)
+from gateway.identity.views import InterruptedRequest, StillNeeded
+from gateway.oidc.authorization.checks import check_authorization
 from gateway.oidc.authorization.codes import issue_code
+from gateway.oidc.authorization.effective import resolve
+from gateway.oidc.authorization.hints import whom_it_names
+from gateway.oidc.authorization.person import Progress, Step, Wanted, check_person, step_before_answer
+from gateway.oidc.authorization.request import Asked, AuthorizationRequest, find_asker
 from gateway.oidc.authorization.tickets import Ticket, Tickets
 from gateway.oidc.clients.authentication import ClientAuthentication
 from gateway.oidc.endpoints import Endpoints
+from gateway.oidc.errors import AuthorizationRefused
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import Possession
 from gateway.oidc.tokens.access_tokens import AccessTokens
@@ -31,17 +31,23 @@ from gateway.oidc.tokens.endpoint import TokenRequests
 from gateway.oidc.tokens.issuing import Issuing
 from gateway.signing.signing_keys import SigningKeys
 
+# What a page of `identity` can do about it; the other steps have pages of this room.
+STILL_NEEDED = {Step.SIGN_IN: StillNeeded.SIGN_IN, Step.SECURITY_CODE: StillNeeded.SECURITY_CODE}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignInNeeded:
-    """Somebody has to sign in before the request can be answered."""
+class StepNeeded:
+    """The person at the browser has to do something before the request can be answered."""
+
+    step: Step
+    signed_in: SignedIn | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeIssued:
     """The request is answered with this code."""
 
-    code: str
+    code: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,51 +70,110 @@ class OpenIDProvider:
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
 
-    def find_asker(self, parameters: Parameters) -> Asked:
+    def find_asker(self, sent: Parameters, *, arrived_at: datetime) -> Asked:
         """Find out who asks for a sign-in, and where to answer; raises `SignInRequestUnusable`."""
         with self.database.read() as session:
-            return find_asker(session, parameters, endpoints=self.endpoints)
+            effective = resolve(session, sent, endpoints=self.endpoints, arrived_at=arrived_at)
+            return find_asker(session, effective, endpoints=self.endpoints)
+
+    def whom_it_names(self, request: AuthorizationRequest) -> Wanted:
+        """Find out whose answer a request may be; raises `AuthorizationRefused` for a hint that is not of ours."""
+        with self.database.read() as session:
+            return whom_it_names(session, request, keys=self.signing, pairwise=self.people.pairwise)
 
     def answer(
-        self, request: AuthorizationRequest, browser_secret: str | None, *, started_at: datetime, now: datetime
-    ) -> CodeIssued | SignInNeeded:
-        """Answer a checked request for whoever is signed in at this browser; raises `AuthorizationRefused`."""
+        self,
+        request: AuthorizationRequest,
+        browser_secret: str | None,
+        *,
+        progress: Progress,
+        consented: bool = False,
+        source: str,
+        now: datetime,
+    ) -> CodeIssued | StepNeeded:
+        """Answer a checked request for whoever is signed in at this browser; raises `AuthorizationRefused`.
+
+        `consented`: they have just said yes on our page, as whom `progress` names.
+        """
         signed_in = self.people.sign_in.signed_in(browser_secret, now=now)
-        if signed_in is None or needs_sign_in(request, signed_in, started_at=started_at, now=now):
-            return SignInNeeded()
-        check_person(request, signed_in)
+        wanted = self.whom_it_names(request)
+        step = step_before_answer(request, signed_in, wanted=wanted, progress=progress, consented=consented, now=now)
+        if signed_in is None or step not in {None, Step.CONSENT}:
+            return StepNeeded(step=step or Step.SIGN_IN, signed_in=signed_in)
+        try:
+            check_person(request, signed_in, wanted=wanted)
+        except AuthorizationRefused as refused:
+            self.record_refused(request, signed_in, reason=refused.code, source=source, now=now)
+            raise
+        if step is not None:
+            return StepNeeded(step=step, signed_in=signed_in)
         with self.database.write() as session:
             # Asked again in the transaction that commits the code: a session may have ended meanwhile.
             still = find_signed_in(session, browser_secret, now=now)
             if still is None or still.session_id != signed_in.session_id:
-                return SignInNeeded()
+                return StepNeeded(step=Step.SIGN_IN, signed_in=None)
             return CodeIssued(code=issue_code(session, request, still, now=now))
+
+    def record_refused(
+        self, request: AuthorizationRequest, signed_in: SignedIn, *, reason: str, source: str, now: datetime
+    ) -> None:
+        """Record that a request about somebody who is signed in was refused; `reason` is an OAuth error."""
+        account = signed_in.account
+        event = Event(
+            name="oidc.authorization.refused",
+            outcome=REFUSED,
+            members=(request.client.member_code,),
+            details={
+                "client": request.client.client_id,
+                "member": request.client.member_code,
+                "account": str(account.account_id),
+                "account_kind": str(account.kind),
+                "acr": signed_in.acr,
+                "session": str(signed_in.session_id),
+                "scope": " ".join(request.scopes),
+                "resource": list(request.resources),
+                "source": source,
+                "reason": reason,
+            },
+            subject=self.people.references.reference_of_account(account.account_id),
+        )
+        self.audit.record(event, at=now)
 
     def interrupted(self, next_path: str) -> InterruptedRequest | None:
         """Say what waits at a local path for somebody to sign in; None when that is not a request of a client."""
         ticket = self.tickets.read_address(next_path, now=self.clock.now())
         if ticket is None:
             return None
+        progress = ticket.progress
         try:
-            request = check_authorization(self.find_asker(ticket.parameters))
+            request = check_authorization(self.find_asker(ticket.parameters, arrived_at=progress.started_at))
+            wanted = self.whom_it_names(request)
         except GatewayError:
             # The door says what is wrong when the browser arrives there.
             return None
         target = urlsplit(request.asked.redirect_uri)
 
-        def satisfied_by(signed_in: SignedIn) -> bool:
-            return not needs_sign_in(request, signed_in, started_at=ticket.started_at, now=self.clock.now())
+        def still_needed(signed_in: SignedIn) -> StillNeeded:
+            step = step_before_answer(request, signed_in, wanted=wanted, progress=progress, now=self.clock.now())
+            return STILL_NEEDED.get(step, StillNeeded.NOTHING) if step else StillNeeded.NOTHING
 
         return InterruptedRequest(
             service_name=request.client.name,
             kinds=request.kinds,
             form_target=f"{target.scheme}://{target.netloc}",
-            satisfied_by=satisfied_by,
+            login_hint=request.login_hint,
+            still_needed=still_needed,
         )
 
-    def address_to_continue(self, request: AuthorizationRequest, *, started_at: datetime) -> str:
-        """Return the local path at which a request goes on after a sign-in."""
-        return self.tickets.address_of(Ticket(parameters=request.asked.parameters, started_at=started_at))
+    def name_of_member(self, code: str) -> str:
+        """Return the name of the organisation whose client asks."""
+        with self.database.read() as session:
+            member = find_member(session, code)
+        return member.name if member is not None else code
+
+    def address_to_continue(self, request: AuthorizationRequest, progress: Progress) -> str:
+        """Return the local path at which a request goes on; raises `AuthorizationRefused` if it fits into none."""
+        return self.tickets.address_of(Ticket(parameters=request.asked.effective.sent, progress=progress))
 
     def count_stranger(self, *, source: str, code: str) -> None:
         """Count a request of nobody we know."""

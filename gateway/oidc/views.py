@@ -21,7 +21,7 @@ def blueprint(provider: OpenIDProvider, *, check_published: Callable[[], None]) 
 
     `check_published` raises while the log is not published: no token is issued then.
     """
-    endpoints = Blueprint("oidc", __name__)
+    endpoints = Blueprint("oidc", __name__, template_folder="templates")
     doors = _Doors(provider=provider)
     for rule, view in (
         ("/.well-known/openid-configuration", doors.openid_configuration),

@@ -26,21 +26,29 @@ def install_headers(app: Flask, *, https: bool) -> None:
     def finish(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.get("request_id", "")
         for name, value in security_headers(
-            https=https, nonce=g.get("csp_nonce", ""), form_targets=g.get("form_targets", ())
+            https=https,
+            nonce=g.get("csp_nonce", ""),
+            form_targets=g.get("form_targets", ()),
+            own_forms=g.get("own_forms", True),
         ).items():
             response.headers.setdefault(name, value)
         return response
 
 
-def security_headers(*, https: bool, nonce: str, form_targets: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the headers by name. `form_targets` are origins to which a posted form may finally lead."""
+def security_headers(
+    *, https: bool, nonce: str, form_targets: tuple[str, ...] = (), own_forms: bool = True
+) -> dict[str, str]:
+    """Return the headers by name. `form_targets` are origins to which a posted form may finally lead.
+
+    `own_forms` is false for a page whose form leads to them alone.
+    """
     policy = {
         "default-src": "'none'",
         "script-src": f"'nonce-{nonce}'" if nonce else "'none'",
         "style-src": "'self'",
         "img-src": "'self'",
         "font-src": "'self'",
-        "form-action": " ".join(("'self'", *form_targets)),
+        "form-action": " ".join((*(["'self'"] if own_forms else []), *form_targets)),
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from gateway.db import new_id
 from gateway.identity.sessions import SignedIn
-from gateway.oidc.authorization.checks import AuthorizationRequest
+from gateway.oidc.authorization.person import acr_to_tell
+from gateway.oidc.authorization.request import AuthorizationRequest
 from gateway.oidc.models import AuthorizationRow
 
 # RFC 6749 §4.1.2 allows ten minutes; a redirect takes a second.
@@ -33,8 +34,10 @@ def issue_code(session: Session, request: AuthorizationRequest, signed_in: Signe
             resources=list(request.resources),
             nonce=request.nonce,
             code_challenge=request.code_challenge,
+            dpop_jkt=request.dpop_jkt,
+            claims=request.claims.as_stored(),
             offline="offline_access" in request.scopes,
-            acr=signed_in.acr,
+            acr=acr_to_tell(request, signed_in),
             methods=list(signed_in.methods),
             auth_time=signed_in.auth_time,
             issued_at=now,

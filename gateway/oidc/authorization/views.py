@@ -1,29 +1,34 @@
-"""The doors at which browsers arrive from relying parties: parse, call, redirect."""
+"""The doors at which browsers arrive from relying parties: parse, call, answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import wraps
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, g, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.identity.views import sign_in_address
-from gateway.oidc.authorization.checks import AuthorizationRequest, check_authorization
+from gateway.identity.views import security_code_address, sign_in_address, signed_in_context
+from gateway.oidc.authorization.checks import check_authorization
+from gateway.oidc.authorization.consent import told
+from gateway.oidc.authorization.forms import NO, ConsentForm
+from gateway.oidc.authorization.person import WITHOUT_A_PAGE, Progress, Step
+from gateway.oidc.authorization.request import Asked, AuthorizationRequest
+from gateway.oidc.authorization.response_modes import AnswerByForm, Members, answer
 from gateway.oidc.authorization.tickets import CONTINUE_PATH
 from gateway.oidc.doors import parameters_of, source
 from gateway.oidc.errors import AuthorizationRefused, ParametersMalformed, SignInRequestUnusable
-from gateway.oidc.oauth_errors import redirect_with_code, redirect_with_error
 from gateway.oidc.parameters import Parameters
-from gateway.oidc.provider import OpenIDProvider, SignInNeeded
+from gateway.oidc.provider import OpenIDProvider, StepNeeded
 from gateway.web.error_pages import SIGN_IN_REQUEST_PROBLEM, render_error_page
 
 
 def add_doors(blueprint: Blueprint, provider: OpenIDProvider) -> None:
-    """Add `/authorize`, and where it goes on after a sign-in."""
+    """Add `/authorize`, and where it goes on after a sign-in and asks what else there is to ask."""
     doors = _Doors(provider=provider)
     blueprint.add_url_rule("/authorize", "authorize", doors.authorize, methods=["GET", "POST"])
-    blueprint.add_url_rule(CONTINUE_PATH, "continue_authorization", doors.continue_authorization, methods=["GET"])
+    blueprint.add_url_rule(
+        CONTINUE_PATH, "continue_authorization", doors.continue_authorization, methods=["GET", "POST"]
+    )
 
 
 def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Doors"], AnyResponse]:
@@ -46,35 +51,109 @@ class _Doors:
 
     @_usable_or_page
     def authorize(self) -> AnyResponse:
-        now = self.provider.clock.now()
+        progress = Progress(started_at=self.provider.clock.now())
         if request.method == "GET":
-            return self._answer(parameters_of(request.args), started_at=now)
+            return self._answer(parameters_of(request.args), progress)
         # A form posted by another site comes without our cookie (SameSite=Lax); the redirect that follows brings it.
-        return self._answer(parameters_of(request.form), started_at=now, always_continue=True)
+        return self._answer(parameters_of(request.form), progress, always_continue=True)
 
     @_usable_or_page
     def continue_authorization(self) -> AnyResponse:
         ticket = self.provider.tickets.read(request.args.get("ticket", ""), now=self.provider.clock.now())
-        return self._answer(ticket.parameters, started_at=ticket.started_at)
+        return self._answer(ticket.parameters, ticket.progress, consenting=request.method == "POST")
 
-    def _answer(self, parameters: Parameters, *, started_at: datetime, always_continue: bool = False) -> AnyResponse:
-        provider = self.provider
-        asked = provider.find_asker(parameters)
+    def _answer(
+        self, sent: Parameters, progress: Progress, *, always_continue: bool = False, consenting: bool = False
+    ) -> AnyResponse:
+        asked = self.provider.find_asker(sent, arrived_at=progress.started_at)
         try:
             checked = check_authorization(asked)
             if always_continue:
-                return redirect(provider.address_to_continue(checked, started_at=started_at), 303)
-            return self._answer_checked(checked, started_at=started_at)
+                return redirect(self.provider.address_to_continue(checked, progress), 303)
+            return self._answer_checked(checked, progress, form=ConsentForm() if consenting else None)
         except AuthorizationRefused as error:
-            return redirect(redirect_with_error(asked, error), 303)
+            return _respond(asked, {"error": error.code, "error_description": error.public})
 
-    def _answer_checked(self, checked: AuthorizationRequest, *, started_at: datetime) -> AnyResponse:
-        provider = self.provider
-        secret = request.cookies.get(provider.people.cookie.name)
-        answer = provider.answer(checked, secret, started_at=started_at, now=provider.clock.now())
-        if not isinstance(answer, SignInNeeded):
-            # RFC 9700 §4.12: 303, so that whatever was posted to us is not posted on.
-            return redirect(redirect_with_code(checked.asked, answer.code), 303)
+    def _answer_checked(
+        self, checked: AuthorizationRequest, progress: Progress, *, form: ConsentForm | None
+    ) -> AnyResponse:
+        provider, now = self.provider, self.provider.clock.now()
+        # A form without our token is no answer: the question is asked again.
+        decided = form is not None and form.validate()
+        declined = decided and form is not None and form.decision.data == NO
+        needed = provider.answer(
+            checked,
+            request.cookies.get(provider.people.cookie.name),
+            progress=progress,
+            consented=decided and not declined,
+            source=source(),
+            now=now,
+        )
+        if not isinstance(needed, StepNeeded):
+            return _respond(checked.asked, {"code": needed.code})
         if "none" in checked.prompts:
-            raise AuthorizationRefused("login_required", "Nobody is signed in here as this request needs")
-        return redirect(sign_in_address(provider.address_to_continue(checked, started_at=started_at)), 303)
+            raise WITHOUT_A_PAGE[needed.step]
+        if declined and needed.step is Step.CONSENT and needed.signed_in is not None:
+            refused = AuthorizationRefused("access_denied", "The person did not agree")
+            provider.record_refused(checked, needed.signed_in, reason=refused.code, source=source(), now=now)
+            raise refused
+        return self._page(checked, progress, needed, form=form)
+
+    def _page(
+        self, checked: AuthorizationRequest, progress: Progress, needed: StepNeeded, *, form: ConsentForm | None
+    ) -> AnyResponse:
+        here = self.provider.address_to_continue(checked, progress)
+        if needed.step is Step.SIGN_IN or needed.signed_in is None:
+            return redirect(sign_in_address(here), 303)
+        if needed.step is Step.SECURITY_CODE:
+            return redirect(security_code_address(here), 303)
+        if request.path != CONTINUE_PATH:
+            # The page has an address of its own, in which nothing of the request can be read.
+            return redirect(here, 303)
+        account = needed.signed_in.account
+        as_them = self.provider.address_to_continue(checked, replace(progress, account=account.account_id))
+        another = replace(progress, account=None, another_since=self.provider.clock.now())
+        as_another = sign_in_address(self.provider.address_to_continue(checked, another))
+        context = {
+            **signed_in_context(needed.signed_in),
+            "name": account.name,
+            "service_name": checked.client.name,
+        }
+        if needed.step is Step.CHOOSE_ACCOUNT:
+            rows = (("Name", account.name), ("Email address", account.email))
+            html = render_template(
+                "oidc/choose_account.html", account=rows, continue_url=as_them, another_url=as_another, **context
+            )
+            return Response(html)
+        g.form_targets = (_origin(checked.asked),)
+        html = render_template(
+            "oidc/consent.html",
+            form=form or ConsentForm(),
+            consent_url=as_them,
+            not_them_url=as_another,
+            member_name=self.provider.name_of_member(checked.client.member_code),
+            told=told(checked, needed.signed_in),
+            offline="offline_access" in checked.scopes,
+            **context,
+        )
+        return Response(html, 400 if form is not None and form.errors else 200)
+
+
+def _respond(asked: Asked, members: Members) -> AnyResponse:
+    """Send an answer to the relying party by the mode it asked for."""
+    answered = answer(asked, members)
+    if not isinstance(answered, AnswerByForm):
+        # RFC 9700 §4.12: 303, so that whatever was posted to us is not posted on.
+        return redirect(answered.address, 303)
+    g.form_targets, g.own_forms = (answered.origin,), False
+    html = render_template(
+        "oidc/form_post.html",
+        redirect_uri=answered.redirect_uri,
+        members=tuple(answered.members.items()),
+        service_name=asked.client.name,
+    )
+    return Response(html)
+
+
+def _origin(asked: Asked) -> str:
+    return AnswerByForm(redirect_uri=asked.redirect_uri, members={}).origin

@@ -2,3 +2,8 @@
 import { initAll } from "./govuk-frontend-6.3.0.min.js";
 
 initAll();
+
+// An answer that travels by form (OAuth 2.0 Form Post Response Mode) goes at once; without scripts, by its button.
+for (const form of document.querySelectorAll("form[data-submit-at-once]")) {
+  form.submit();
+}
