@@ -34,6 +34,7 @@ from gateway.identity.sessions import (
     step_up,
     touch_session,
 )
+from gateway.identity.step_up import code_awaited
 from gateway.identity.throttling import CODE_LIMITS, PASSWORD_LIMITS, SOURCE_LIMIT, Limit, Throttle
 
 # Somebody who starts at the gateway itself may be either; the same address may have an account of each kind.
@@ -100,17 +101,19 @@ class SignIn:
     ) -> StepTaken | StepRefused | None:
         """Take the second step, at the browser that took the first; None when that was too long ago.
 
+        It may follow at once, or make a session that has the first step alone into one by both.
+
         Raises `TooManyAttempts` once the attempts for this account or source are used up.
         """
         with self.database.read() as session:
-            waiting = find_browser_state(session, browser_secret, now=now)
-        if not isinstance(waiting, AwaitingCode):
+            waiting = code_awaited(find_browser_state(session, browser_secret, now=now), now=now)
+        if waiting is None:
             return None
         account_id = str(waiting.account.account_id)
         self._claim(CODE_LIMITS, account_id, source=source, now=now)
         with self.database.write() as session:
-            waiting = find_browser_state(session, browser_secret, now=now)
-            if not isinstance(waiting, AwaitingCode):
+            waiting = code_awaited(find_browser_state(session, browser_secret, now=now), now=now)
+            if waiting is None:
                 return None
             if not accept_code(session, waiting.account, code, sealing=self.sealing, now=now):
                 failed = self.events.sign_in_failed(waiting.account, source=source, reason="code")

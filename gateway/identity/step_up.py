@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from gateway.identity.assurance import PASSWORD, SECURITY_CODE
-from gateway.identity.sessions import AWAITING_CODE, SignedIn
+from gateway.identity.sessions import AWAITING_CODE, AwaitingCode, BrowserState, SignedIn
 
 
 def may_step_up(signed_in: SignedIn, *, now: datetime) -> bool:
@@ -17,3 +17,10 @@ def may_step_up(signed_in: SignedIn, *, now: datetime) -> bool:
         and SECURITY_CODE not in signed_in.methods
         and now - signed_in.auth_time <= AWAITING_CODE
     )
+
+
+def code_awaited(state: BrowserState, *, now: datetime) -> AwaitingCode | None:
+    """Return whose security code would be taken at this browser; None when nobody's would be."""
+    if isinstance(state, SignedIn) and may_step_up(state, now=now):
+        return AwaitingCode(session_id=state.session_id, account=state.account)
+    return state if isinstance(state, AwaitingCode) else None

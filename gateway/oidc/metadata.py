@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.identity.assurance import LEVELS
 from gateway.oidc.authorization.checks import PROMPTS, SCOPES
+from gateway.oidc.authorization.response_modes import MODES
 from gateway.oidc.clients.assertion import ALGORITHMS as ASSERTION_ALGORITHMS
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.tokens.access_tokens import ALGORITHMS as TOKEN_ALGORITHMS
@@ -27,7 +28,7 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "jwks_uri": endpoints.jwks,
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": list(MODES),
         "grant_types_supported": list(GRANT_TYPES),
         "acr_values_supported": [
             level for kind in LEVELS.values() for level in kind if level not in UNREACHABLE_LEVELS
@@ -39,10 +40,13 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "claim_types_supported": ["normal"],
         "claims_supported": list(CLAIMS),
         "prompt_values_supported": list(PROMPTS),
+        "claims_parameter_supported": True,
+        # One page for every device: it fits a pop-up and a finger as well.
+        "display_values_supported": ["page", "popup", "touch"],
+        "ui_locales_supported": ["en"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         # Said because Discovery's defaults differ, or so that nobody has to try.
-        "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "require_request_uri_registration": False,
