@@ -7,7 +7,6 @@ import gateway.audit.models
 import gateway.directory.models
 import gateway.identity.models
 import gateway.oidc.clients.models
-import gateway.oidc.logout.models
 import gateway.oidc.models
 import gateway.once.models
 import gateway.outbox.models

@@ -36,8 +36,8 @@ def upgrade() -> None:
         "client_sessions",
         sa.Column("session_id", sa.Uuid(), primary_key=True),
         sa.Column("client_id", sa.String(200), sa.ForeignKey("clients.client_id"), primary_key=True),
-        sa.Column("account_id", sa.Uuid(), sa.ForeignKey("accounts.account_id"), nullable=False),
         sa.Column("sid", sa.String(64), nullable=False),
+        sa.Column("sub", sa.String(64), nullable=False),
         sa.Column("began_at", moment, nullable=False),
     )
     # Sessions end when they were idle for too long, not only after their day: `work` looks for both.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
@@ -14,6 +14,27 @@ def revoke_family(session: Session, authorization_id: UUID, *, now: datetime) ->
     session.execute(
         update(AuthorizationRow)
         .where(AuthorizationRow.authorization_id == authorization_id, AuthorizationRow.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
+def revoke_session(session: Session, session_id: UUID, *, now: datetime) -> None:
+    """Take back what was given in a session that is over (OIDC Back-Channel Logout 1.0 §2.7).
+
+    What was given for offline use goes on, from its next refresh; all else is revoked, with codes nobody has redeemed.
+    """
+    given = (AuthorizationRow.session_id == session_id, AuthorizationRow.revoked_at.is_(None))
+    not_offline = or_(AuthorizationRow.offline.is_(False), AuthorizationRow.redeemed_at.is_(None))
+    session.execute(update(AuthorizationRow).where(*given, not_offline).values(revoked_at=now))
+    offline = select(AuthorizationRow.authorization_id).where(*given)
+    session.execute(delete(AccessTokenRow).where(AccessTokenRow.authorization_id.in_(offline)))
+
+
+def revoke_person(session: Session, account_id: UUID, *, now: datetime) -> None:
+    """Take back everything that any client was given for a person, for offline use too."""
+    session.execute(
+        update(AuthorizationRow)
+        .where(AuthorizationRow.account_id == account_id, AuthorizationRow.revoked_at.is_(None))
         .values(revoked_at=now)
     )
 

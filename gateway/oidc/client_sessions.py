@@ -1,0 +1,47 @@
+"""Which clients were given tokens in which browser's session: each knows it by a `sid` of its own."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from gateway.oidc.models import ClientSessionRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSession:
+    """One client's part in a session: the names it has for the session and for the person."""
+
+    client_id: str
+    sid: str
+    sub: str
+
+
+def record_client_session(
+    session: Session, session_id: UUID, *, client_id: str, sid: str, sub: str, now: datetime
+) -> None:
+    """Note that a client was given tokens in a session; a second time changes nothing.
+
+    The caller holds the lock of the authorization whose code is redeemed. A session that ends takes back its
+    authorizations first, which waits for that lock, and only then asks whom to tell.
+    """
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = insert(ClientSessionRow).values(session_id=session_id, client_id=client_id, sid=sid, sub=sub, began_at=now)
+    session.execute(row.on_conflict_do_nothing())
+
+
+def clients_of_session(session: Session, session_id: UUID) -> tuple[ClientSession, ...]:
+    """Return every client that was given tokens in a session, by id."""
+    query = select(ClientSessionRow).where(ClientSessionRow.session_id == session_id)
+    return tuple(
+        ClientSession(client_id=row.client_id, sid=row.sid, sub=row.sub)
+        for row in session.scalars(query.order_by(ClientSessionRow.client_id))
+    )
+
+
+def forget_client_sessions(session: Session, session_id: UUID) -> None:
+    """Delete what is known of the clients of a session that is over."""
+    session.execute(delete(ClientSessionRow).where(ClientSessionRow.session_id == session_id))
