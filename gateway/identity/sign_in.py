@@ -24,7 +24,6 @@ from gateway.identity.sealing import Sealing
 from gateway.identity.security_codes import accept_code
 from gateway.identity.session_ends import Reason, SessionEnds
 from gateway.identity.sessions import (
-    AwaitingCode,
     SignedIn,
     begin_session,
     find_browser_state,
