@@ -16,7 +16,7 @@ FIELDS: Mapping[str, str] = {
     "amr": "how the person proved who they are",
     "attempts": "how often it had been tried",
     "audience": "whom the tokens are for",
-    "before": "the moment before which details of each class were forgotten",
+    "before": "the moment before which details of each class were forgotten, or until which a token may be used",
     "by": "who did it, as they named themselves, or the command line",
     "case_reference": "the consumer's own reference for its case",
     "client": "id of the member's system",

@@ -94,6 +94,7 @@ _AGREEMENT = (
 )
 _DELIVERY = ("delivery", "delivery_kind", "recipient", "attempts", "reason")
 _DIRECTORY = ("member", "client", "name", "kind", "kinds", "key_ids", "active", "by")
+_REGISTRATION = ("member", "client", "by", "reason")
 
 _TYPES = (
     EventType(
@@ -321,6 +322,41 @@ _TYPES = (
         fields=_DIRECTORY,
         outcomes=(DONE,),
         retention=Retention.AGREEMENTS,
+    ),
+    EventType(
+        name="directory.client.disabled",
+        description="A member's system was disabled: it is authenticated no more, and the tokens it had are revoked.",
+        fields=_REGISTRATION,
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
+    ),
+    EventType(
+        name="directory.client.enabled",
+        description="A disabled system may be used again; tokens it had stay revoked.",
+        fields=_REGISTRATION,
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
+    ),
+    EventType(
+        name="directory.client.secret_rotated",
+        description="A system that authenticates with a secret, as an exception, was given a new one.",
+        fields=_REGISTRATION,
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
+    ),
+    EventType(
+        name="directory.registration_token.issued",
+        description="A token was made with which systems of one member may be registered, so many and until then.",
+        fields=("member", "token", "kinds", "scope", "resource", "count", "before", "by"),
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
+    ),
+    EventType(
+        name="directory.registration.refused",
+        description="A registration, or a change of one, was asked for with a token that allows it, and refused.",
+        fields=("member", "client", "code", "reason", "source"),
+        outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
     ),
     EventType(
         name="directory.member.registered",
