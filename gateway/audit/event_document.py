@@ -77,6 +77,7 @@ FIELDS: Mapping[str, str] = {
     "subject": "the person, by the gateway's own opaque reference",
     "subject_kind": "how the person was named",
     "subject_tag": "the keyed hash that named the person's key",
+    "through": "the client whose token it was",
     "token": "id of the token",
     "version": "version of the agreement",
     "witness": "name of the witness",

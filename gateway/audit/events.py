@@ -225,6 +225,13 @@ _TYPES = (
         retention=Retention.TOKENS,
     ),
     EventType(
+        name="oidc.request.refused",
+        description="An authenticated client pushed an authorization request that it may not make.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
+    ),
+    EventType(
         name="oidc.client.rejected",
         description="An assertion named a known client and failed: bad signature, wrong audience, expired, replayed. "
         "The member is named publicly only when the client's own key had signed it.",
@@ -287,6 +294,14 @@ _TYPES = (
         fields=(*_TOKENS, "through"),
         outcomes=(REFUSED,),
         retention=Retention.TOKENS,
+    ),
+    EventType(
+        name="oidc.logout.refused",
+        description="A request to sign out was refused: a relying party's that does not hold, or a form that was not "
+        "ours. Nobody was signed out.",
+        fields=("client", "member", "account", "account_kind", "session", "code", "reason", "source"),
+        outcomes=(REFUSED,),
+        retention=Retention.SIGN_INS,
     ),
     EventType(
         name="agreements.agreement.imported",

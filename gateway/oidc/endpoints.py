@@ -27,6 +27,11 @@ class Endpoints:
         return f"{self.issuer}/authorize"
 
     @property
+    def pushed_authorization(self) -> str:
+        """Where clients push requests before they send a browser."""
+        return f"{self.issuer}/par"
+
+    @property
     def token(self) -> str:
         """Where clients ask for tokens."""
         return f"{self.issuer}/token"
@@ -35,6 +40,11 @@ class Endpoints:
     def userinfo(self) -> str:
         """Where claims about a person are read; the audience of an access token when no resource is named."""
         return f"{self.issuer}/userinfo"
+
+    @property
+    def end_session(self) -> str:
+        """Where relying parties send browsers to sign out."""
+        return f"{self.issuer}/logout"
 
     @property
     def jwks(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import GatewayError, Kind
+from gateway.oidc.authorization.pushing import RequestPushed, RequestRefused
 from gateway.oidc.clients.authentication import ClientRefused
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.tokens.endpoint import TokensGranted, TokensRefused
@@ -28,6 +29,17 @@ def token_answer(answer: TokensGranted | TokensRefused | ClientRefused) -> OAuth
     """RFC 6749 §5.1 and §5.2: neither tokens nor errors are ever cached."""
     if isinstance(answer, TokensGranted):
         return OAuthAnswer(status=200, members=answer.members, headers=NO_STORE)
+    if isinstance(answer, ClientRefused):
+        return client_answer(answer)
+    members = {"error": answer.error, "error_description": answer.description}
+    return OAuthAnswer(status=400, members=members, headers=NO_STORE)
+
+
+def pushed_answer(answer: RequestPushed | RequestRefused | ClientRefused) -> OAuthAnswer:
+    """RFC 9126 §2.2 and §2.3: a reference is a secret until it is used, and no more cached than an error is."""
+    if isinstance(answer, RequestPushed):
+        members: dict[str, Any] = {"request_uri": answer.request_uri, "expires_in": answer.expires_in}
+        return OAuthAnswer(status=201, members=members, headers=NO_STORE)
     if isinstance(answer, ClientRefused):
         return client_answer(answer)
     members = {"error": answer.error, "error_description": answer.description}

@@ -1,5 +1,6 @@
 """This room assembled: the OpenID Provider of one gateway."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -11,24 +12,31 @@ from gateway.db import Database
 from gateway.directory.members import find_member
 from gateway.errors import GatewayError
 from gateway.identity.people import People
-from gateway.identity.sessions import SignedIn, find_signed_in
+from gateway.identity.sessions import SignedIn, find_signed_in, hold_session
 from gateway.identity.views import InterruptedRequest, StillNeeded
 from gateway.oidc.authorization.checks import check_authorization
 from gateway.oidc.authorization.codes import issue_code
-from gateway.oidc.authorization.effective import resolve
+from gateway.oidc.authorization.effective import Requests
 from gateway.oidc.authorization.hints import whom_it_names
+from gateway.oidc.authorization.jarm import sign_answer
 from gateway.oidc.authorization.person import Progress, Step, Wanted, check_person, step_before_answer
+from gateway.oidc.authorization.pushed import use_pushed
+from gateway.oidc.authorization.pushing import PushedRequests
 from gateway.oidc.authorization.request import Asked, AuthorizationRequest, find_asker
 from gateway.oidc.authorization.tickets import Ticket, Tickets
 from gateway.oidc.clients.authentication import ClientAuthentication
+from gateway.oidc.clients.certificates import ClientCertificates
+from gateway.oidc.clients.key_sets import KeySets
+from gateway.oidc.clients.secrets import ClientSecrets
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.errors import AuthorizationRefused
+from gateway.oidc.errors import AuthorizationRefused, SignInRequestUnusable
 from gateway.oidc.parameters import Parameters
-from gateway.oidc.possession import Possession
+from gateway.oidc.possession import DPoPNonces, Possession
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
 from gateway.oidc.tokens.endpoint import TokenRequests
 from gateway.oidc.tokens.issuing import Issuing
+from gateway.outgoing.http_client import HttpClient
 from gateway.signing.signing_keys import SigningKeys
 
 # What a page of `identity` can do about it; the other steps have pages of this room.
@@ -66,15 +74,24 @@ class OpenIDProvider:
     """Authenticates clients at every endpoint that asks for it."""
     possession: Possession
     """Verifies DPoP proofs and certificates, and says what new tokens are bound to."""
+    key_sets: KeySets
+    """The public keys of clients, by value or from their own addresses."""
+    requests: Requests
+    """Reads what requests at the authorization endpoint bring along."""
+    pushed_requests: PushedRequests
     token_requests: TokenRequests
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
 
     def find_asker(self, sent: Parameters, *, arrived_at: datetime) -> Asked:
         """Find out who asks for a sign-in, and where to answer; raises `SignInRequestUnusable`."""
+        effective = self.requests.resolve(sent, arrived_at=arrived_at)
         with self.database.read() as session:
-            effective = resolve(session, sent, endpoints=self.endpoints, arrived_at=arrived_at)
             return find_asker(session, effective, endpoints=self.endpoints)
+
+    def sign_answer(self, asked: Asked, members: Mapping[str, str]) -> str:
+        """Return an answer as a JWT for the client that asked (JARM)."""
+        return sign_answer(asked, members, keys=self.signing, now=self.clock.now())
 
     def whom_it_names(self, request: AuthorizationRequest) -> Wanted:
         """Find out whose answer a request may be; raises `AuthorizationRefused` for a hint that is not of ours."""
@@ -93,6 +110,7 @@ class OpenIDProvider:
     ) -> CodeIssued | StepNeeded:
         """Answer a checked request for whoever is signed in at this browser; raises `AuthorizationRefused`.
 
+        Raises `SignInRequestUnusable` for a pushed request that was answered at the same moment elsewhere.
         `consented`: they have just said yes on our page, as whom `progress` names.
         """
         signed_in = self.people.sign_in.signed_in(browser_secret, now=now)
@@ -110,8 +128,11 @@ class OpenIDProvider:
         with self.database.write() as session:
             # Asked again in the transaction that commits the code: a session may have ended meanwhile.
             still = find_signed_in(session, browser_secret, now=now)
-            if still is None or still.session_id != signed_in.session_id:
+            if still is None or still.session_id != signed_in.session_id or not hold_session(session, still.session_id):
                 return StepNeeded(step=Step.SIGN_IN, signed_in=None)
+            pushed = request.asked.effective.pushed
+            if pushed is not None and not use_pushed(session, pushed):
+                raise SignInRequestUnusable("The request_uri was used")
             return CodeIssued(code=issue_code(session, request, still, now=now))
 
     def record_refused(
@@ -189,11 +210,23 @@ def assemble_provider(
     people: People,
     signing: SigningKeys,
     clock: Clock,
+    http: HttpClient,
     ticket_key: bytes,
+    client_secret_key: bytes,
+    dpop_nonce_key: bytes | None = None,
+    mtls: str | None = None,
+    client_certificates: ClientCertificates | None = None,
 ) -> OpenIDProvider:
-    """Put the provider together. `ticket_key` is a 256-bit secret shared by every worker and node."""
-    endpoints = Endpoints(issuer=issuer, sharing=sharing_resource)
-    possession = Possession(endpoints=endpoints)
+    """Put the provider together. Keys are 256-bit secrets shared by every worker and node.
+
+    With `dpop_nonce_key`, DPoP proofs need a nonce; `mtls` is the base address where clients are asked for
+    certificates.
+    """
+    endpoints = Endpoints(issuer=issuer, sharing=sharing_resource, mtls=mtls)
+    possession = Possession(
+        endpoints=endpoints, nonces=DPoPNonces(dpop_nonce_key) if dpop_nonce_key is not None else None
+    )
+    key_sets = KeySets(database=database, http=http)
     access_tokens = AccessTokens(endpoints=endpoints, keys=signing, possession=possession)
     issuing = Issuing(
         endpoints=endpoints,
@@ -202,7 +235,14 @@ def assemble_provider(
         pairwise=people.pairwise,
         references=people.references,
     )
-    authentication = ClientAuthentication(database=database, audit=audit, endpoints=endpoints)
+    authentication = ClientAuthentication(
+        database=database,
+        audit=audit,
+        endpoints=endpoints,
+        secrets=ClientSecrets(client_secret_key),
+        certificates=client_certificates or ClientCertificates(),
+        keys_of=key_sets.keys_of,
+    )
     return OpenIDProvider(
         endpoints=endpoints,
         database=database,
@@ -214,13 +254,23 @@ def assemble_provider(
         tickets=Tickets(ticket_key),
         client_authentication=authentication,
         possession=possession,
+        key_sets=key_sets,
+        requests=Requests(database=database, key_sets=key_sets, endpoints=endpoints),
+        pushed_requests=PushedRequests(
+            database=database,
+            audit=audit,
+            authentication=authentication,
+            possession=possession,
+            key_sets=key_sets,
+            endpoints=endpoints,
+            clock=clock,
+        ),
         token_requests=TokenRequests(
             database=database,
             audit=audit,
             authentication=authentication,
             possession=possession,
             issuing=issuing,
-            references=people.references,
             clock=clock,
         ),
         caller_from_request=CallerOfResource(database=database, access_tokens=access_tokens, resource=sharing_resource),

@@ -29,7 +29,7 @@ def blueprint(provider: OpenIDProvider, *, check_published: Callable[[], None]) 
         ("/.well-known/jwks.json", doors.jwks),
     ):
         endpoints.add_url_rule(rule, view.__name__, view, methods=["GET"])
-    authorization_views.add_doors(endpoints, provider)
+    authorization_views.add_doors(endpoints, provider, check_published=check_published)
     token_views.add_doors(endpoints, provider, check_published=check_published)
     return endpoints
 

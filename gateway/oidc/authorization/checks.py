@@ -9,8 +9,9 @@ wishes are of no consequence here, which OIDC Core §3.1.2.1 allows.
 import re
 from datetime import timedelta
 
+from gateway.oidc.authorization.fapi import check_fapi
 from gateway.oidc.authorization.request import Asked, AuthorizationRequest
-from gateway.oidc.authorization.response_modes import MODES
+from gateway.oidc.authorization.response_modes import MODES, SIGNED_MODES
 from gateway.oidc.claims_request import parse_claims_request
 from gateway.oidc.errors import AuthorizationRefused
 
@@ -59,16 +60,33 @@ def check_lengths(asked: Asked) -> None:
         raise AuthorizationRefused("invalid_request", "state and nonce are too long")
 
 
-def check_no_request_object(asked: Asked) -> None:
-    """OIDC Core §6.1, §6.2 and §7.2.1: a request object is refused by name rather than ignored."""
-    for name in ("request", "request_uri", "registration"):
-        if asked.parameters.all(name):
-            raise AuthorizationRefused(f"{name}_not_supported", f"The parameter {name} is not supported")
+def check_what_it_brings(asked: Asked) -> None:
+    """RFC 9101 §7: a request object that does not hold; what came beside it does not stand in for it (§6.3)."""
+    if asked.effective.problem is not None:
+        raise asked.effective.problem
+
+
+def check_no_registration(asked: Asked) -> None:
+    """OIDC Core §7.2.1: a registration in the request is refused by name rather than ignored."""
+    if asked.parameters.all("registration"):
+        raise AuthorizationRefused("registration_not_supported", "The parameter registration is not supported")
+
+
+def check_pushed(asked: Asked) -> None:
+    """RFC 9126 §6: a client that is registered to push its requests pushes every one."""
+    if asked.client.oauth.require_pushed_authorization_requests and asked.effective.pushed is None:
+        raise AuthorizationRefused("invalid_request", "This client pushes its requests (RFC 9126)")
+
+
+def check_signed(asked: Asked) -> None:
+    """RFC 9101 §10.5: a client that is registered to sign its requests signs every one."""
+    if asked.client.oauth.require_signed_request_object and not asked.effective.signed:
+        raise AuthorizationRefused("invalid_request", "This client signs its requests (RFC 9101)")
 
 
 def check_response_mode(asked: Asked) -> None:
     """Multiple Response Types §2.1: an answer travels by a mode that we know; this error by the default one."""
-    if asked.parameters.one("response_mode") not in {None, *MODES}:
+    if asked.parameters.one("response_mode") not in {None, *MODES, *SIGNED_MODES}:
         raise AuthorizationRefused("invalid_request", "This response_mode is not supported")
 
 
@@ -174,7 +192,11 @@ def check_resources(asked: Asked) -> None:
 CHECKS = (
     check_nothing_repeated,
     check_lengths,
-    check_no_request_object,
+    check_what_it_brings,
+    check_no_registration,
+    check_pushed,
+    check_signed,
+    check_fapi,
     check_response_mode,
     check_response_type,
     check_client_may,

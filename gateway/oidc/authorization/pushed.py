@@ -18,13 +18,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from gateway.identity.sealing import Sealing
-from gateway.oidc.authorization.tickets import LIFETIME as SIGN_IN_LIFETIME
 from gateway.oidc.models import PushedRequestRow
 from gateway.oidc.parameters import Parameters
 
 PREFIX = "urn:ietf:params:oauth:request_uri:"
 # FAPI 2.0 Security Profile §5.3.2.2 item 12: less than 600 seconds.
 LIFETIME = timedelta(seconds=90)
+# Whoever arrived in time may take as long as a ticket lives to come back from the sign-in.
+KEPT_FOR_SIGN_IN = timedelta(hours=1)
 _REFERENCE = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{43}\Z")
 
 
@@ -77,8 +78,7 @@ def record_pushed(
             client_id=client_id,
             sealed=reference.sealing().seal(json.dumps(content).encode(), place=client_id),
             usable_until=usable_until,
-            # Whoever arrived in time may take as long as any sign-in may.
-            expires_at=usable_until + SIGN_IN_LIFETIME,
+            expires_at=usable_until + KEPT_FOR_SIGN_IN,
         )
     )
     session.flush()

@@ -30,8 +30,6 @@ TYPE = "oauth-authz-req+jwt"
 TYPES = (TYPE, "jwt", None)
 CLOCK_SKEW = timedelta(seconds=10)
 FAPI_LONGEST = timedelta(minutes=60)
-# Signed, an object is half as long again; in the address of a sign-in page it must still fit into a request line.
-LONGEST_BY_VALUE = 6000
 # RFC 7519 §4.1: these are about the JWT, and no parameters of the request.
 ABOUT_THE_JWT = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 

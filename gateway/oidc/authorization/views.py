@@ -7,6 +7,7 @@ from functools import wraps
 from flask import Blueprint, Response, g, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from gateway.errors import GatewayError
 from gateway.identity.views import security_code_address, sign_in_address, signed_in_context
 from gateway.oidc.authorization.checks import check_authorization
 from gateway.oidc.authorization.consent import told
@@ -15,20 +16,25 @@ from gateway.oidc.authorization.person import WITHOUT_A_PAGE, Progress, Step
 from gateway.oidc.authorization.request import Asked, AuthorizationRequest
 from gateway.oidc.authorization.response_modes import AnswerByForm, Members, answer
 from gateway.oidc.authorization.tickets import CONTINUE_PATH
-from gateway.oidc.doors import parameters_of, source
+from gateway.oidc.doors import form_of_request, json_response, parameters_of, presented, source
 from gateway.oidc.errors import AuthorizationRefused, ParametersMalformed, SignInRequestUnusable
+from gateway.oidc.oauth_errors import fault_answer, pushed_answer
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.provider import OpenIDProvider, StepNeeded
 from gateway.web.error_pages import SIGN_IN_REQUEST_PROBLEM, render_error_page
 
 
-def add_doors(blueprint: Blueprint, provider: OpenIDProvider) -> None:
-    """Add `/authorize`, and where it goes on after a sign-in and asks what else there is to ask."""
-    doors = _Doors(provider=provider)
+def add_doors(blueprint: Blueprint, provider: OpenIDProvider, *, check_published: Callable[[], None]) -> None:
+    """Add `/authorize`, where it goes on after a sign-in and asks what else there is to ask, and `/par` before it.
+
+    While the log is not published `check_published` raises, and no request is taken that would lead to a token.
+    """
+    doors = _Doors(provider=provider, check_published=check_published)
     blueprint.add_url_rule("/authorize", "authorize", doors.authorize, methods=["GET", "POST"])
     blueprint.add_url_rule(
         CONTINUE_PATH, "continue_authorization", doors.continue_authorization, methods=["GET", "POST"]
     )
+    blueprint.add_url_rule("/par", "push", doors.push, methods=["POST"])
 
 
 def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Doors"], AnyResponse]:
@@ -48,6 +54,16 @@ def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Door
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Doors:
     provider: OpenIDProvider
+    check_published: Callable[[], None]
+
+    def push(self) -> AnyResponse:
+        try:
+            self.check_published()
+            shown = presented(request, at=self.provider.endpoints.pushed_authorization)
+            pushed = self.provider.pushed_requests.answer(form_of_request(), shown, source=source())
+        except GatewayError as error:
+            return json_response(fault_answer(error))
+        return json_response(pushed_answer(pushed))
 
     @_usable_or_page
     def authorize(self) -> AnyResponse:
@@ -72,7 +88,7 @@ class _Doors:
                 return redirect(self.provider.address_to_continue(checked, progress), 303)
             return self._answer_checked(checked, progress, form=ConsentForm() if consenting else None)
         except AuthorizationRefused as error:
-            return _respond(asked, {"error": error.code, "error_description": error.public})
+            return _respond(self.provider, asked, {"error": error.code, "error_description": error.public})
 
     def _answer_checked(
         self, checked: AuthorizationRequest, progress: Progress, *, form: ConsentForm | None
@@ -90,7 +106,7 @@ class _Doors:
             now=now,
         )
         if not isinstance(needed, StepNeeded):
-            return _respond(checked.asked, {"code": needed.code})
+            return _respond(provider, checked.asked, {"code": needed.code})
         if "none" in checked.prompts:
             raise WITHOUT_A_PAGE[needed.step]
         if declined and needed.step is Step.CONSENT and needed.signed_in is not None:
@@ -139,9 +155,9 @@ class _Doors:
         return Response(html, 400 if form is not None and form.errors else 200)
 
 
-def _respond(asked: Asked, members: Members) -> AnyResponse:
+def _respond(provider: OpenIDProvider, asked: Asked, members: Members) -> AnyResponse:
     """Send an answer to the relying party by the mode it asked for."""
-    answered = answer(asked, members)
+    answered = answer(asked, members, sign=provider.sign_answer)
     if not isinstance(answered, AnswerByForm):
         # RFC 9700 §4.12: 303, so that whatever was posted to us is not posted on.
         return redirect(answered.address, 303)
