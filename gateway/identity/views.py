@@ -1,4 +1,4 @@
-"""The pages on which people sign in, see that they are, and sign out. They work without JavaScript.
+"""The pages on which people sign in, and see that they are. They work without JavaScript.
 
 Where to go afterwards travels in the address (`next`), not in the session, so several tabs can sign in at once.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, g, make_response, redirect, render_template, request, session
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.clock import Clock
@@ -54,14 +54,12 @@ FindInterrupted = Callable[[str], InterruptedRequest | None]
 
 
 def blueprint(*, people: People, database: Database, clock: Clock, interrupted: FindInterrupted) -> Blueprint:
-    """Make the pages: `/sign-in`, `/sign-in/code`, `/sign-out`, `/signed-out`, `/account`."""
+    """Make the pages: `/sign-in`, `/sign-in/code`, `/account`."""
     pages = Blueprint("identity", "gateway.identity", template_folder="templates")
     doors = _Doors(people=people, database=database, clock=clock, interrupted=interrupted)
     for rule, view, methods in (
         ("/sign-in", doors.sign_in, ["GET", "POST"]),
         ("/sign-in/code", doors.security_code, ["GET", "POST"]),
-        ("/sign-out", doors.sign_out, ["POST"]),
-        ("/signed-out", doors.signed_out, ["GET"]),
         ("/account", doors.account, ["GET"]),
     ):
         pages.add_url_rule(rule, view.__name__, view, methods=methods)
@@ -143,19 +141,6 @@ class _Doors:
             form.form_errors.append(WRONG_CODE)
             return self._code_page(form, waiting)
         return self._go_on(taken, to=_next())
-
-    def sign_out(self) -> AnyResponse:
-        # A forged sign-out is a nuisance and an audit entry in somebody's name: it needs our token too.
-        if not SignOutForm().validate_on_submit():
-            return redirect(HOME, 303)
-        self.people.sign_in.sign_out(self._secret(), source=_source(), now=self.clock.now())
-        session.clear()
-        response = redirect("/signed-out", 303)
-        response.delete_cookie(self.people.cookie.name, **self.people.cookie.attributes)  # type: ignore[arg-type]
-        return response
-
-    def signed_out(self) -> AnyResponse:
-        return make_response(render_template("identity/signed_out.html", sign_in_url="/sign-in"))
 
     def account(self) -> AnyResponse:
         signed_in = self.people.sign_in.signed_in(self._secret(), now=self.clock.now())

@@ -26,6 +26,12 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "token_endpoint": endpoints.token,
         "userinfo_endpoint": endpoints.userinfo,
         "jwks_uri": endpoints.jwks,
+        # Session and logout: OIDC RP-Initiated Logout §2.1, Back-Channel Logout §2.1, Front-Channel Logout §3.
+        "end_session_endpoint": endpoints.end_session,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": list(MODES),

@@ -40,6 +40,13 @@ SIGN_IN_REQUEST_PROBLEM = ErrorPage(
         "You have not been signed in. Go back to the service and try again. If it happens again, tell that service.",
     ),
 )
+SIGN_OUT_REQUEST_PROBLEM = ErrorPage(
+    title="There is a problem with this sign-out request",
+    paragraphs=(
+        "The service you came from asked us to sign you out, but we cannot accept its request.",
+        "Nothing was changed. If you are signed in here, you still are: sign out on your account page.",
+    ),
+)
 SIGN_IN_NEEDED = ErrorPage(
     title="Sign in to see this page",
     paragraphs=("You are not signed in, or you were signed out because you did nothing for a while.",),

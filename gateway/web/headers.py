@@ -29,6 +29,7 @@ def install_headers(app: Flask, *, https: bool) -> None:
             https=https,
             nonce=g.get("csp_nonce", ""),
             form_targets=g.get("form_targets", ()),
+            frame_sources=g.get("frame_sources", ()),
             own_forms=g.get("own_forms", True),
         ).items():
             response.headers.setdefault(name, value)
@@ -36,11 +37,16 @@ def install_headers(app: Flask, *, https: bool) -> None:
 
 
 def security_headers(
-    *, https: bool, nonce: str, form_targets: tuple[str, ...] = (), own_forms: bool = True
+    *,
+    https: bool,
+    nonce: str,
+    form_targets: tuple[str, ...] = (),
+    own_forms: bool = True,
+    frame_sources: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Return the headers by name. `form_targets` are origins to which a posted form may finally lead.
 
-    `own_forms` is false for a page whose form leads to them alone.
+    `own_forms` is false for a page whose form leads to them alone. `frame_sources` are origins that the page frames.
     """
     policy = {
         "default-src": "'none'",
@@ -49,6 +55,7 @@ def security_headers(
         "img-src": "'self'",
         "font-src": "'self'",
         "form-action": " ".join((*(["'self'"] if own_forms else []), *form_targets)),
+        "frame-src": " ".join(frame_sources) or "'none'",
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
