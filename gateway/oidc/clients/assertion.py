@@ -1,30 +1,41 @@
-"""Who is this client: private_key_jwt (RFC 7523 §2.2 and §3, OIDC Core §9).
+"""private_key_jwt (RFC 7523 §2.2 and §3, OIDC Core §9): an assertion signed with the client's own key.
 
 Everything here but the single use of `jti` is decided without writing. The claim of the `jti` belongs to the
 transaction that answers the request and is committed whatever the answer is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from gateway.directory.members import Client, find_client
+from gateway.directory.members import Client
 from gateway.errors import GatewayError
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
 from gateway.once.once import first_use
-from gateway.wire.jws import VerifiedJws, check_claims, parse_claims, unverified_claims, unverified_header, verify_jws
+from gateway.wire.jws import (
+    VerifiedJws,
+    check_claims,
+    parse_claims,
+    unverified_claims,
+    unverified_header,
+    verify_jws,
+)
+from gateway.wire.keys import Jwk
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# `EdDSA` is the older name of Ed25519 (RFC 9864). Nothing symmetric, and never `none`.
+# FAPI 2.0 §5.4.1, and for every client. `EdDSA` is the older name of Ed25519 (RFC 9864). Nothing symmetric, and never
+# `none`.
 ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
 TYPES = ("jwt", "client-authentication+jwt")
 # Widely used libraries state an hour; such an assertion is accepted for the five minutes after its `iat`.
 LONGEST_LIFETIME = timedelta(minutes=5)
+# FAPI 2.0 §5.3.2.1 item 13: `iat` and `nbf` up to 10 seconds ahead must be accepted, and over 60 refused. We stay at
+# the lower end, for every client: a clock that is wrong by more should be mended.
 CLOCK_SKEW = timedelta(seconds=10)
 LONGEST_ID = 200
 
@@ -39,29 +50,63 @@ class VerifiedAssertion:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What an assertion is held against."""
+
+    client: Client
+    form: Parameters
+    endpoints: Endpoints
+    endpoint: str
+    """The endpoint that was called."""
+    now: datetime
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """Whom an assertion may name. All of it is us; nobody else could use it, nor we anybody else's.
+
+        RFC 7523 §3 and RFC 9126 §2: the issuer, the token endpoint, or the endpoint that was called. FAPI 2.0 §5.3.2.1
+        item 8: the issuer.
+        """
+        if self.client.oauth.fapi2:
+            return frozenset({self.endpoints.issuer})
+        called = self.endpoints.addresses_of(self.endpoint) | self.endpoints.addresses_of(self.endpoints.token)
+        return called | {self.endpoints.issuer}
+
+
 class AssertionInvalid(GatewayError):
     """A claim that does not hold; `public` is the reason."""
 
     code = "invalid_client"
 
 
-def verify_assertion(
-    session: Session, form: Parameters, *, endpoints: Endpoints, now: datetime
-) -> VerifiedAssertion | ClientRejected:
-    """Verify the client assertion of a request."""
-    assertion = form.one("client_assertion")
-    if assertion is None or form.one("client_assertion_type") != ASSERTION_TYPE:
-        return ClientRejected(reason="no_assertion")
-    client = _named_client(session, assertion)
-    if client is None:
-        return ClientRejected(reason="unknown_client")
-    signed = False
+def unverified_client_id(assertion: str) -> str | None:
+    """Return which client an assertion says it is from: only to find out whose keys to use."""
     try:
-        verified = verify_jws(assertion, keys=client.keys, typ=_accepted_type(assertion), algorithms=ALGORITHMS)
+        named = unverified_claims(assertion).get("sub")
+    except GatewayError:
+        return None
+    return named if isinstance(named, str) else None
+
+
+def unverified_key_id(assertion: str) -> str | None:
+    """Return the `kid` of an assertion: only to find out whether that key has to be fetched."""
+    try:
+        kid = unverified_header(assertion).get("kid")
+    except GatewayError:
+        return None
+    return kid if isinstance(kid, str) else None
+
+
+def verify_assertion(assertion: str, expected: Expected, *, keys: Sequence[Jwk]) -> VerifiedAssertion | ClientRejected:
+    """Verify an assertion with the keys of the client it names."""
+    client, signed = expected.client, False
+    try:
+        verified = verify_jws(assertion, keys=keys, typ=_accepted_type(assertion), algorithms=ALGORITHMS)
         signed = True
         claims = parse_claims(verified)
         for check in CHECKS:
-            check(claims, client, form, endpoints, now)
+            check(claims, expected)
     except AssertionInvalid as error:
         return ClientRejected(reason=error.public, client=client, signed=signed)
     except GatewayError as error:
@@ -81,56 +126,52 @@ def claim_assertion(session: Session, assertion: VerifiedAssertion) -> bool:
     )
 
 
-def check_subject(
-    claims: Mapping[str, Any], client: Client, form: Parameters, _endpoints: Endpoints, _now: datetime
-) -> None:
+def check_subject(claims: Mapping[str, Any], expected: Expected) -> None:
     """RFC 7523 §3 items 1 and 2: issuer and subject are the client; a `client_id` beside must agree (RFC 7521 §4.2)."""
-    if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
+    client_id = expected.client.client_id
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
         raise AssertionInvalid("wrong_subject")
-    if form.all("client_id") not in {(), (client.client_id,)}:
+    if expected.form.all("client_id") not in {(), (client_id,)}:
         raise AssertionInvalid("wrong_client_id")
 
 
-def check_audience(
-    claims: Mapping[str, Any], _client: Client, _form: Parameters, endpoints: Endpoints, _now: datetime
-) -> None:
-    """RFC 7523 §3 item 3: meant for us and for nobody else, or another server could use it here."""
+def check_audience(claims: Mapping[str, Any], expected: Expected) -> None:
+    """RFC 7523 §3 item 3: meant for us and for nobody else, or another server could use it here.
+
+    FAPI 2.0 §5.3.2.1 item 8: from its clients, the issuer as a string and nothing else.
+    """
     audience = claims.get("aud")
+    if expected.client.oauth.fapi2 and not isinstance(audience, str):
+        raise AssertionInvalid("wrong_audience")
     named = [audience] if isinstance(audience, str) else audience
-    if not isinstance(named, list) or not named or any(one not in (endpoints.issuer, endpoints.token) for one in named):
+    if not isinstance(named, list) or not named or any(one not in expected.audiences for one in named):
         raise AssertionInvalid("wrong_audience")
 
 
-def check_times(
-    claims: Mapping[str, Any], client: Client, _form: Parameters, endpoints: Endpoints, now: datetime
-) -> None:
+def check_times(claims: Mapping[str, Any], expected: Expected) -> None:
     """RFC 7523 §3 items 4 to 6: `exp` has not passed; `nbf` and `iat`, if there, have come."""
     check_claims(
         claims,
-        issuer=client.client_id,
-        audience=(endpoints.issuer, endpoints.token),
-        now=now,
+        issuer=expected.client.client_id,
+        audience=expected.audiences,
+        now=expected.now,
         leeway_seconds=int(CLOCK_SKEW.total_seconds()),
     )
 
 
-def check_lifetime(
-    claims: Mapping[str, Any], _client: Client, _form: Parameters, _endpoints: Endpoints, now: datetime
-) -> None:
+def check_lifetime(claims: Mapping[str, Any], expected: Expected) -> None:
     """RFC 7523 §3 items 4 and 6: an expiry unreasonably far in the future is refused.
 
     Some libraries state an hour. With `iat` that is accepted, and the assertion still ends five minutes after it.
     """
     usable_until = _usable_until(claims)
-    if usable_until > (now + LONGEST_LIFETIME + CLOCK_SKEW).timestamp():
+    if usable_until > (expected.now + LONGEST_LIFETIME + CLOCK_SKEW).timestamp():
         raise AssertionInvalid("lives_too_long")
-    if usable_until <= (now - CLOCK_SKEW).timestamp():
+    if usable_until <= (expected.now - CLOCK_SKEW).timestamp():
         raise AssertionInvalid("issued_too_long_ago")
 
 
-def check_id(
-    claims: Mapping[str, Any], _client: Client, _form: Parameters, _endpoints: Endpoints, _now: datetime
-) -> None:
+def check_id(claims: Mapping[str, Any], _expected: Expected) -> None:
     """OIDC Core §9: `jti` is required, for it is what makes an assertion usable once."""
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= LONGEST_ID:
@@ -138,16 +179,6 @@ def check_id(
 
 
 CHECKS = (check_subject, check_audience, check_times, check_lifetime, check_id)
-
-
-def _named_client(session: Session, assertion: str) -> Client | None:
-    try:
-        named = unverified_claims(assertion).get("sub")
-    except GatewayError:
-        return None
-    if not isinstance(named, str) or len(named) > LONGEST_ID or not named.isprintable():
-        return None
-    return find_client(session, named)
 
 
 def _accepted_type(assertion: str) -> str | None:

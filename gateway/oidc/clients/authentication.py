@@ -13,8 +13,12 @@ write; then, in the transaction that answers the request, it claims what may be 
         ...
 """
 
-from dataclasses import dataclass
+import base64
+import binascii
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
+from urllib.parse import unquote_plus
 
 from sqlalchemy.orm import Session
 
@@ -23,10 +27,57 @@ from gateway.audit.events import REFUSED
 from gateway.db import Database
 from gateway.directory.members import Client, find_client
 from gateway.identity.caller import Presented
-from gateway.oidc.clients.assertion import VerifiedAssertion, claim_assertion, verify_assertion
+from gateway.oidc.clients.assertion import (
+    ASSERTION_TYPE,
+    Expected,
+    VerifiedAssertion,
+    claim_assertion,
+    unverified_client_id,
+    unverified_key_id,
+    verify_assertion,
+)
+from gateway.oidc.clients.certificates import METHODS as CERTIFICATE_METHODS
+from gateway.oidc.clients.certificates import CertificateInvalid, ClientCertificates
 from gateway.oidc.clients.rejection import ClientRejected
+from gateway.oidc.clients.secrets import ClientSecrets
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.parameters import Parameters
+from gateway.oidc.parameters import LONGEST, NOT_TEXT, Parameters
+from gateway.oidc.possession import thumbprint_of
+from gateway.wire.keys import Jwk
+
+BY_ASSERTION = "private_key_jwt"
+BY_HEADER = "client_secret_basic"
+BY_FORM = "client_secret_post"
+BY_SECRET = (BY_HEADER, BY_FORM)
+LONGEST_ID = 200
+
+
+class KeysOf(Protocol):
+    """Finds a client's public keys; it may fetch them, so no transaction is open."""
+
+    def __call__(self, client: Client, *, kid: str | None, now: datetime) -> tuple[Jwk, ...]:
+        """Return the keys, of which `kid` is needed; none when they cannot be had."""
+        ...
+
+
+def keys_by_value(client: Client, *, kid: str | None, now: datetime) -> tuple[Jwk, ...]:  # noqa: ARG001 - as `KeysOf` says
+    """Return the keys that were registered themselves."""
+    return client.keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """What a request tries, before anything of it is believed: as which client, and with what."""
+
+    client_id: str
+    methods: tuple[str, ...]
+    """The registered methods that this could be."""
+    proof: str = field(default="", repr=False)
+    """The assertion or the secret."""
+
+    @property
+    def by_header(self) -> bool:
+        return self.methods == (BY_HEADER,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,19 +111,68 @@ class ClientAuthentication:
     database: Database
     audit: AuditLog
     endpoints: Endpoints
+    secrets: ClientSecrets
+    certificates: ClientCertificates = field(default_factory=ClientCertificates)
+    keys_of: KeysOf = keys_by_value
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that work here (`token_endpoint_auth_methods_supported`)."""
+        return (BY_ASSERTION, *self.certificates.methods, *BY_SECRET)
 
     def verify(self, form: Parameters, presented: Presented, *, now: datetime) -> AuthenticatedClient | ClientRejected:
-        """Find out who asks, without writing. The caller has refused repeated parameters."""
-        if presented.authorization:
-            # RFC 6749 §2.3: no more than one method in a request.
-            return ClientRejected(reason="wrong_method", by_header=True)
+        """Find out who asks, without writing; outside any transaction. The caller has refused repeated parameters."""
+        attempt = _attempt_of(form, presented)
+        if isinstance(attempt, ClientRejected):
+            return attempt
         with self.database.read() as session:
-            assertion = verify_assertion(session, form, endpoints=self.endpoints, now=now)
-        if isinstance(assertion, ClientRejected):
-            return assertion
-        return AuthenticatedClient(
-            client=assertion.client, method="private_key_jwt", key_id=assertion.key_id, assertion=assertion
-        )
+            client = find_client(session, attempt.client_id)
+        if client is None:
+            return ClientRejected(reason="unknown_client", by_header=attempt.by_header)
+        method = client.oauth.token_endpoint_auth_method
+        # FAPI 2.0 §5.3.2.1 item 6: no secrets, whatever is registered.
+        if method not in attempt.methods or (client.oauth.fapi2 and method in BY_SECRET):
+            return ClientRejected(reason="wrong_method", client=client, by_header=attempt.by_header)
+        if method == BY_ASSERTION:
+            return self._by_assertion(client, attempt.proof, form, presented, now)
+        if method in CERTIFICATE_METHODS:
+            return self._by_certificate(client, presented, now)
+        return self._by_secret(client, attempt, form, now)
+
+    def _by_assertion(
+        self, client: Client, assertion: str, form: Parameters, presented: Presented, now: datetime
+    ) -> AuthenticatedClient | ClientRejected:
+        expected = Expected(client=client, form=form, endpoints=self.endpoints, endpoint=presented.endpoint, now=now)
+        keys = self.keys_of(client, kid=unverified_key_id(assertion), now=now)
+        verified = verify_assertion(assertion, expected, keys=keys)
+        if isinstance(verified, ClientRejected):
+            return verified
+        return AuthenticatedClient(client=client, method=BY_ASSERTION, key_id=verified.key_id, assertion=verified)
+
+    def _by_certificate(
+        self, client: Client, presented: Presented, now: datetime
+    ) -> AuthenticatedClient | ClientRejected:
+        if presented.certificate is None:
+            return ClientRejected(reason="no_certificate", client=client)
+        try:
+            keys = self.keys_of(client, kid=None, now=now)
+            self.certificates.check(client, presented.certificate, keys=keys, now=now)
+        except CertificateInvalid as error:
+            return ClientRejected(reason=error.public, client=client)
+        method = client.oauth.token_endpoint_auth_method
+        return AuthenticatedClient(client=client, method=method, key_id=thumbprint_of(presented.certificate))
+
+    def _by_secret(
+        self, client: Client, attempt: _Attempt, form: Parameters, now: datetime
+    ) -> AuthenticatedClient | ClientRejected:
+        if form.all("client_id") not in {(), (client.client_id,)}:
+            return ClientRejected(reason="wrong_client_id", client=client, by_header=attempt.by_header)
+        with self.database.read() as session:
+            right = self.secrets.matches(session, client.client_id, attempt.proof, now=now)
+        if not right:
+            return ClientRejected(reason="wrong_secret", client=client, by_header=attempt.by_header)
+        method = client.oauth.token_endpoint_auth_method
+        return AuthenticatedClient(client=client, method=method, key_id=method)
 
     def claim(
         self, session: Session, authenticated: AuthenticatedClient, *, source: str, now: datetime
@@ -119,3 +219,55 @@ def _rejection(rejected: ClientRejected, client: Client, *, source: str) -> Even
             "source": source,
         },
     )
+
+
+def _attempt_of(form: Parameters, presented: Presented) -> _Attempt | ClientRejected:
+    """Find the one method that a request tries (RFC 6749 §2.3: no more than one)."""
+    by_header = bool(presented.authorization)
+    by_assertion = bool(form.all("client_assertion") or form.all("client_assertion_type"))
+    by_form = bool(form.all("client_secret"))
+    if by_header + by_assertion + by_form > 1:
+        return ClientRejected(reason="several_methods", by_header=by_header)
+    if by_header:
+        return _basic(presented)
+    if by_assertion:
+        assertion = form.one("client_assertion")
+        if assertion is None or form.one("client_assertion_type") != ASSERTION_TYPE:
+            return ClientRejected(reason="no_assertion")
+        return _attempt(unverified_client_id(assertion), (BY_ASSERTION,), assertion)
+    client_id = form.one("client_id")
+    if client_id is None:
+        return ClientRejected(reason="no_client_named")
+    return (
+        _attempt(client_id, (BY_FORM,), form.one("client_secret") or "")
+        if by_form
+        else _attempt(
+            # RFC 8705 §2: with a certificate, the client says who it is by `client_id` alone.
+            client_id,
+            CERTIFICATE_METHODS,
+        )
+    )
+
+
+def _attempt(client_id: str | None, methods: tuple[str, ...], proof: str = "") -> _Attempt | ClientRejected:
+    if client_id is None or len(client_id) > LONGEST_ID or not client_id.isprintable():
+        return ClientRejected(reason="unknown_client", by_header=methods == (BY_HEADER,))
+    return _Attempt(client_id=client_id, methods=methods, proof=proof)
+
+
+def _basic(presented: Presented) -> _Attempt | ClientRejected:
+    """RFC 6749 §2.3.1: both halves are form-encoded before they are joined by a colon and put into base64."""
+    unreadable = ClientRejected(reason="authorization_unreadable", by_header=True)
+    header = presented.authorization[0] if len(presented.authorization) == 1 else ""
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() != "basic" or len(credentials) > LONGEST:
+        return unreadable
+    try:
+        given = base64.b64decode(credentials.strip().encode("ascii"), validate=True).decode("utf-8")
+        client_id, colon, secret = given.partition(":")
+        client_id, secret = unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except (binascii.Error, UnicodeError):
+        return unreadable
+    if not colon or NOT_TEXT.search(client_id) or NOT_TEXT.search(secret):
+        return unreadable
+    return _attempt(client_id, (BY_HEADER,), secret)
