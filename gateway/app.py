@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from flask import Blueprint, Flask
@@ -45,7 +46,12 @@ from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.subjects import Translator
 from gateway.sharing.exchange.views import ExchangeDoor
 from gateway.sharing.views import sharing_resource
-from gateway.signing.signing_keys import Purpose, SigningKeys, load_or_make_secret
+from gateway.signing.keeping import open_keeping
+from gateway.signing.key_files import Keeping
+from gateway.signing.purposes import Purpose
+from gateway.signing.schedule import KeySchedule
+from gateway.signing.secret_files import load_or_make_secret
+from gateway.signing.signing_keys import SigningKeys
 from gateway.web import health
 from gateway.web.alerts import Alerts
 from gateway.web.headers import install_headers
@@ -79,6 +85,7 @@ class Gateway:
     provider: OpenIDProvider
     registrar: Registrar
     broker: Broker
+    keeping: Keeping
     retention: Mapping[Retention, timedelta | None]
     session_secret: bytes = field(repr=False)
     witness_policy: TrustPolicy | None = None
@@ -102,6 +109,17 @@ class Gateway:
             self.database,
             log_dir=self.settings.log_dir,
             keys=self.log_keys,
+    def key_schedule(self) -> KeySchedule:
+        """Return what rotates the keys of the tokens, and sets aside what is over."""
+        return KeySchedule(
+            keys_dir=self.settings.keys_dir,
+            keeping=self.keeping,
+            database=self.database,
+            audit=self.audit,
+            clock=self.clock,
+            rotation_days=self.settings.key_rotation_days,
+        )
+
             clock=self.clock,
             witnesses=self._witnesses(),
         )
@@ -167,18 +185,19 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
     """
     clock = clock or SystemClock()
     database = Database(settings.database_url, timeout=settings.database_timeout, pool_size=settings.threads)
-    signing = SigningKeys.load(settings.keys_dir)
+    keeping = open_keeping(settings)
+    signing = SigningKeys.load(settings.keys_dir, keeping, clock=clock)
     audit = AuditLog(database=database, subject_keys=SubjectKeys(settings.subject_keys_dir))
     people = assemble_people(
         database=database,
         audit=audit,
-        keys=load_identity_keys(settings.keys_dir),
+        keys=load_identity_keys(settings.keys_dir, keeping.lock),
         secure_cookies=settings.secure_cookies,
         passwords=passwords,
     )
     policy = PolicyEngine.load(settings.policies_dir)
-    retry_keys = RetryKeys(load_or_make_secret(settings.keys_dir / "retry.key"))
-    exchange_signer = signing.current(Purpose.EXCHANGE)
+    retry_keys = RetryKeys(load_or_make_secret(settings.keys_dir / "retry.key", keeping.lock))
+    exchange_signer = partial(signing.current, Purpose.EXCHANGE)  # asked anew for every signature: keys rotate
     registrar = Registrar(audit=audit, signer=exchange_signer, issuer=settings.issuer, retry_keys=retry_keys)
     broker = Broker(
         database=database,
@@ -199,10 +218,11 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         sharing_resource=sharing_resource(settings.issuer),
         database=database,
         audit=audit,
+        consequences=LogoutConsequences(),
         people=people,
         signing=signing,
         clock=clock,
-        ticket_key=load_or_make_secret(settings.keys_dir / "tickets.key"),
+        ticket_key=load_or_make_secret(settings.keys_dir / "tickets.key", keeping.lock),
     )
     return Gateway(
         settings=settings,
@@ -216,7 +236,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         registrar=registrar,
         broker=broker,
         retention=periods_with(settings.retention),
-        session_secret=load_or_make_secret(settings.keys_dir / "forms.key"),
+        session_secret=load_or_make_secret(settings.keys_dir / "forms.key", keeping.lock),
         witness_policy=load_policy(settings.witness_policy) if settings.witness_policy is not None else None,
     )
 
@@ -236,6 +256,7 @@ def _outgoing(settings: Settings) -> HttpClient:
             ca_file=settings.outgoing_ca_file,
             allow_plain_http=settings.unsafe_allow_plain_http,
         )
+        keeping=keeping,
     except OSError as error:
         raise SettingsError(
             "GATEWAY_OUTGOING_CA_FILE names a file that cannot be read as PEM certificates.", detail=str(error)
@@ -261,7 +282,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         database=gateway.database,
         caller_from_request=gateway.provider.caller_from_request,
         count_noise=_noise_counter(gateway),
-        signer=gateway.signing.current(Purpose.EXCHANGE),
+        signer=partial(gateway.signing.current, Purpose.EXCHANGE),
         clock=gateway.clock,
         issuer=settings.issuer,
         check_published=merge_delay.check_lately,
@@ -269,7 +290,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     sharing_documents = sharing_views.blueprint(
         database=gateway.database,
         issuer=settings.issuer,
-        gateway_jwks=gateway.signing.public_jwks(Purpose.EXCHANGE),
+        gateway_jwks=partial(gateway.signing.public_jwks, Purpose.EXCHANGE),
         log_vkey=gateway.log_key.encode(),
     )
     sign_in = identity_views.blueprint(

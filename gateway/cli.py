@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from gateway.app import Gateway, assemble, check_files_and_classes
 from gateway.audit.commands import AuditContext, audit_group
 from gateway.backup.commands import backup_command, restore_command
+from gateway.clock import SystemClock
 from gateway.demo.commands import Prepared, demo_command
 from gateway.demo.world import WorldTools
 from gateway.directory.members import list_clients, list_members
@@ -27,7 +28,10 @@ from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
 from gateway.sharing.agreements.policy_bases import load_policy_bases
 from gateway.signing.commands import KeysContext, key_commands
-from gateway.signing.signing_keys import Purpose, make_missing_keys
+from gateway.signing.keeping import open_keeping, warn_of_unprotected_keys
+from gateway.signing.purposes import Purpose
+from gateway.signing.rotation import make_missing_keys
+from gateway.signing.storage_commands import storage_commands
 from gateway.web.logs import configure_logs
 from gateway.wire.proofs import PublicKeys, encode_public_keys
 from gateway.work import run_until_signalled
@@ -85,7 +89,7 @@ def initialise(settings: Settings) -> tuple[Purpose, ...]:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"{folder} cannot be made.", detail=str(error.strerror)) from error
-    made = make_missing_keys(settings.keys_dir)
+    made = make_missing_keys(settings.keys_dir, open_keeping(settings), now=SystemClock().now())
     migrate(settings.database_url)
     return made
 
@@ -134,6 +138,8 @@ def serve_command(*, without_work: bool) -> None:
     # What keeps a gateway from being put together is told once here, not by every process that then fails.
     assemble(_settings())
     sys.exit(serve(_settings(), with_work=not without_work))
+    if not _settings().demonstration:
+        warn_of_unprotected_keys(_settings().keys_dir)
 
 
 @main.command()
@@ -171,11 +177,15 @@ def keys_export(output: Path | None) -> None:
 def _keys_context() -> KeysContext:
     gateway = _gateway()
     return KeysContext(
-        keys_dir=gateway.settings.keys_dir, database=gateway.database, audit=gateway.audit, clock=gateway.clock
+        keys_dir=gateway.settings.keys_dir,
+        database=gateway.database,
+        audit=gateway.audit,
+        clock=gateway.clock,
+        keeping=gateway.keeping,
     )
 
 
-for key_command in key_commands(_keys_context):
+for key_command in (*key_commands(_keys_context), *storage_commands(_settings)):
     keys.add_command(key_command)
 
 

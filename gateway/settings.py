@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from gateway.errors import SettingsError
 
 SECRET = {"secret": True}
+DATABASE_SECRET = {"secret": True, "address": True}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POLICIES_DIR = Path(__file__).resolve().parent.parent / "policies"
@@ -36,7 +37,7 @@ class Settings:
     """The OpenID Provider's issuer identifier and the base of every address the gateway states about itself."""
     state_dir: Path
     """Holds keys, the embedded database, the log's files and the per-subject keys."""
-    database_url: str = field(metadata=SECRET)
+    database_url: str = field(metadata=DATABASE_SECRET)
     policies_dir: Path
     log_origin: str
     """The log's origin line and key name (C2SP tlog-checkpoint)."""
@@ -71,6 +72,15 @@ class Settings:
     """A C2SP tlog-policy file: which witnesses are asked, and how many must have cosigned what is published."""
     witness_timeout: float = 2.0
     """How long all witnesses together have to answer; well below `merge_delay`."""
+    keys_passphrase: str | None = field(default=None, metadata=SECRET)
+    """Encrypts the files under `keys/`; without it they lie there for whoever reads the disk."""
+    key_rotation_days: float = 90.0
+    """How old a key of the tokens may become before `gateway work` makes its successor; 0: never by itself."""
+    pkcs11_module: Path | None = None
+    """The PKCS #11 library of a hardware module: new signing keys are made and kept in it."""
+    pkcs11_token: str | None = None
+    """The label of the token in it."""
+    pkcs11_pin: str | None = field(default=None, metadata=SECRET)
     log_level: str = "INFO"
     retention: tuple[str, ...] = ()
     """`class=days`: how long details of a class of events are kept, where it is not as `audit.keeping.classes` says."""
@@ -95,6 +105,8 @@ class Settings:
         _check_networks(self.trusted_proxies)
         _check_listen(self.listen, protected=bool(self.tls_certificate or self.trusted_proxies))
         parse_database_url(self.database_url)
+        if len({bool(self.pkcs11_module), bool(self.pkcs11_token), bool(self.pkcs11_pin)}) > 1:
+            raise SettingsError("GATEWAY_PKCS11_MODULE, GATEWAY_PKCS11_TOKEN and GATEWAY_PKCS11_PIN belong together.")
         if self.exchange_lease <= self.provider_timeout:
             raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
         if self.witness_policy is not None and self.witness_timeout * 2 > self.merge_delay:
@@ -195,6 +207,8 @@ def process_environment(settings: Settings) -> dict[str, str]:
 def _masked(metadata: Any, value: object) -> str:
     if not metadata.get("secret"):
         return ",".join(value) if isinstance(value, tuple) else str(value)
+    if not metadata.get("address"):
+        return "None" if value is None else "***"
     # Read as the driver will read it: a password may hold any character, and may stand among the options too.
     url = parse_database_url(str(value))
     # What is worth reading of a database's address: which kind, where, which one.
@@ -214,6 +228,12 @@ def load_settings() -> Settings:
         return _read(FileAwareEnv(prefix="GATEWAY_", eager=True))
     except (EnvError, ValueError) as error:
         raise SettingsError(str(error)) from error
+
+
+def _secret(env: Env, name: str) -> str | None:
+    # A file ends in a newline that is no part of what it holds.
+    value: str | None = env.str(name, None)
+    return (value or "").strip() or None
 
 
 def _read(env: Env) -> Settings:
@@ -244,5 +264,10 @@ def _read(env: Env) -> Settings:
         retention=tuple(env.list("RETENTION", [])),
         witness_policy=env.path("WITNESS_POLICY", None),
         witness_timeout=env.float("WITNESS_TIMEOUT", 2.0, validate=validate.Range(min=0.1)),
+        keys_passphrase=_secret(env, "KEYS_PASSPHRASE"),
+        key_rotation_days=env.float("KEY_ROTATION_DAYS", 90.0, validate=validate.Range(min=0.0)),
+        pkcs11_module=env.path("PKCS11_MODULE", None),
+        pkcs11_token=env.str("PKCS11_TOKEN", None) or None,
+        pkcs11_pin=_secret(env, "PKCS11_PIN"),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS)),
     )

@@ -100,6 +100,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         Task(name="count noise", every=10.0, run=noise),
         Task(name="purge", every=15.0, run=purge),
         Task(name="finish erasures", every=600.0, run=erased),
+        Task(name="rotate keys", every=60.0, run=gateway.key_schedule().run_once, apart=True),  # a module may be slow
         Task(name="forget details", every=3600.0, run=forgotten),
     )
 

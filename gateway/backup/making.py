@@ -61,7 +61,7 @@ def back_up(gateway: Gateway, folder: Path, *, progress: Progress) -> Manifest:
         size=size or 0,
         database=file,
         files={name: digest_of(folder / name) for name in held},
-        keys=needed_keys(settings.keys_dir),
+        keys=needed_keys(settings.keys_dir, gateway.keeping.lock),
     )
     write_durably(folder / MANIFEST, manifest.encode())
     make_durable(folder.parent)

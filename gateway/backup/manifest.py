@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.backup.errors import BackupDamaged
+from gateway.signing.encryption import KeyLock
+from gateway.signing.key_files import identity_of, key_files
+from gateway.signing.purposes import Purpose
+from gateway.signing.secret_files import opened_secret
 from gateway.wire.canonical import canonical_json
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
@@ -100,11 +104,26 @@ def digest_of(path: Path) -> FileDigest:
     return FileDigest(bytes=length, sha256=hashed.hexdigest())
 
 
-def needed_keys(keys_dir: Path) -> dict[str, str]:
-    """Return the digests of the keys that a database cannot do without: all but those that may be replaced."""
+def needed_keys(keys_dir: Path, lock: KeyLock | None) -> dict[str, str]:
+    """Return the digests of the keys that a database cannot do without: all but those that may be replaced.
+
+    A digest is of the key itself: encrypted, decrypted or under another passphrase it is the same. Raises
+    `KeyFileDamaged`, `SecretDamaged` or `KeysEncrypted`.
+    """
     # Secrets are 256 bits and private keys no less: their digests tell nothing about them.
-    found = (path for pattern in ("**/*.pem", "identity/*.key") for path in keys_dir.glob(pattern))
-    return {str(path.relative_to(keys_dir)): digest_of(path).sha256 for path in sorted(found)}
+    found = {
+        path: identity_of(path, lock)
+        for purpose in (Purpose.EXCHANGE, Purpose.LOG)
+        for path in (*key_files(keys_dir, purpose), *key_files(keys_dir, purpose, retired=True))
+    }
+    for path in (*keys_dir.glob("identity/*.key"), *keys_dir.glob("client-secrets.key")):
+        found[path] = hashlib.sha256(opened_secret(path, path.read_bytes(), lock)).hexdigest()
+    return {str(path.relative_to(keys_dir)): digest for path, digest in sorted(found.items())}
+
+
+def is_needed(name: str) -> bool:
+    """Tell whether a restore needs the key that a manifest names: older ones named the tokens', which come and go."""
+    return not name.startswith(f"{Purpose.TOKENS}/")
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -22,11 +22,12 @@ from gateway.backup.database_copy import (
 from gateway.backup.errors import BackupDamaged, RestoreRefused, RestoreUnfinished
 from gateway.backup.forward import Forward, bring_forward
 from gateway.backup.log_copy import Progress, begins_with, check_log, copy_log, opened, published_note
-from gateway.backup.manifest import LOG, Manifest, check_files, needed_keys, read_manifest
+from gateway.backup.manifest import LOG, Manifest, check_files, is_needed, needed_keys, read_manifest
 from gateway.db import Database
 from gateway.errors import GatewayError
 from gateway.migrate import migrate
 from gateway.settings import Settings, process_environment
+from gateway.signing.encryption import open_lock
 from gateway.wire.notes import Checkpoint
 
 
@@ -51,8 +52,9 @@ def check_backup(folder: Path, settings: Settings) -> Manifest:
     if manifest.origin != settings.log_origin:
         raise RestoreRefused(f"The backup is of the log {manifest.origin}, and this gateway's is {settings.log_origin}")
     check_files(folder, manifest)
-    here = set(needed_keys(settings.keys_dir).values())
-    absent = [name for name, digest in manifest.keys.items() if digest not in here]
+    lock = open_lock(settings.keys_dir, settings.keys_passphrase)
+    here = set(needed_keys(settings.keys_dir, lock).values())
+    absent = [name for name, digest in manifest.keys.items() if digest not in here and is_needed(name)]
     if absent:
         raise RestoreRefused(
             f"{settings.keys_dir} lacks keys that this database was written with: {', '.join(absent)}. "

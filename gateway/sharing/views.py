@@ -1,5 +1,7 @@
 """What members' systems need to know before they can ask: addresses and public keys, public by nature."""
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response, abort, jsonify
 
 from gateway.db import Database
@@ -14,7 +16,9 @@ def sharing_resource(issuer: str) -> str:
     return f"{issuer}/sharing/v1"
 
 
-def blueprint(*, database: Database, issuer: str, gateway_jwks: tuple[dict[str, str], ...], log_vkey: str) -> Blueprint:
+def blueprint(
+    *, database: Database, issuer: str, gateway_jwks: Callable[[], tuple[dict[str, str], ...]], log_vkey: str
+) -> Blueprint:
     """Serve the metadata, the gateway's own keys and those of each member's systems."""
     routes = Blueprint("sharing_metadata", __name__)
     resource = sharing_resource(issuer)
@@ -36,7 +40,7 @@ def blueprint(*, database: Database, issuer: str, gateway_jwks: tuple[dict[str, 
 
     @routes.get("/sharing/v1/jwks.json")
     def jwks() -> Response:
-        return _kept(jsonify(keys=list(gateway_jwks)))
+        return _kept(jsonify(keys=list(gateway_jwks())))
 
     @routes.get("/sharing/v1/members/<code>/jwks.json")
     def member_jwks(code: str) -> Response:

@@ -11,7 +11,8 @@ key made by hand, or by an earlier release) it signs at once. Of a key in a hard
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -86,15 +87,10 @@ def key_files(keys_dir: Path, purpose: Purpose, *, retired: bool = False) -> lis
 
 def read_key(path: Path, purpose: Purpose, keeping: Keeping = IN_THE_CLEAR) -> Key:
     """Read one key; raises `KeyFileDamaged` naming the file, or `KeysEncrypted`."""
-    content = path.read_bytes()
-    try:
-        facts, block = _split(content)
+    with _named(path):
+        facts, block = _split(path.read_bytes())
         signer, kept = _signer(facts, block, keeping)
         made_at, signs_from = (_instant(facts, name) for name in (_MADE, _FROM))
-    except (KeyFileDamaged, KeysEncrypted) as error:
-        raise type(error)(f"{path}: {error.public}") from error
-    except (GatewayError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileDamaged(f"{path} does not hold one whole key.", detail=str(error)) from error
     if signer.algorithm not in ALGORITHMS[purpose]:
         raise KeyFileDamaged(f"{path} holds a key for {signer.algorithm}, which signs no {purpose} here.")
     return Key(number=path.stem, signer=signer, made_at=made_at, signs_from=signs_from, path=path, kept=kept)
@@ -117,22 +113,35 @@ def hsm_key_file(
     return _preamble(facts) + public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def with_lock(content: bytes, *, opened_by: KeyLock | None, lock: KeyLock | None) -> bytes:
-    """Return a key file as it is under another lock, or none: its facts are the same. Raises as `read_key` does."""
-    facts, block = _split(content)
-    if _HSM_ID in facts:
-        return content
-    signer = PrivateKeySigner(_private_key(block, opened_by), algorithm=facts.get(_ALGORITHM))
-    sealed = signer.private_pem() if lock is None else signer.private_pem(password=lock.pem_password)
-    return content[: content.index(_BEGIN)] + sealed
+def with_lock(path: Path, *, opened_by: KeyLock | None, lock: KeyLock | None) -> bytes:
+    """Return a key's file as it is under another lock, or none: its facts are the same. Raises as `read_key` does."""
+    with _named(path):
+        content = path.read_bytes()
+        facts, block = _split(content)
+        signer = PrivateKeySigner(_private_key(block, opened_by), algorithm=facts.get(_ALGORITHM))
+        sealed = signer.private_pem() if lock is None else signer.private_pem(password=lock.pem_password)
+        _private_key(sealed, lock)  # it opens: only then may it take the other's place
+        return content[: content.index(_BEGIN)] + sealed
 
 
-def identity_of(content: bytes, lock: KeyLock | None) -> str:
-    """Return a SHA-256 (hex) that tells this key from every other, however its file is kept."""
-    facts, block = _split(content)
-    if _HSM_ID in facts:
-        return hashlib.sha256(block).hexdigest()
-    return hashlib.sha256(PrivateKeySigner(_private_key(block, lock)).private_pem()).hexdigest()
+def identity_of(path: Path, lock: KeyLock | None) -> str:
+    """Return a SHA-256 (hex) that tells this key from every other, however its file is kept; raises as `read_key`."""
+    with _named(path):
+        facts, block = _split(path.read_bytes())
+        if _HSM_ID in facts:
+            return hashlib.sha256(block).hexdigest()
+        return hashlib.sha256(PrivateKeySigner(_private_key(block, lock)).private_pem()).hexdigest()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file it was in whatever is wrong with it."""
+    try:
+        yield
+    except (KeyFileDamaged, KeysEncrypted) as error:
+        raise type(error)(f"{path}: {error.public}") from error
+    except (GatewayError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileDamaged(f"{path} does not hold one whole key.", detail=str(error)) from error
 
 
 def _split(content: bytes) -> tuple[Mapping[str, str], bytes]:

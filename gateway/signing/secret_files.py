@@ -10,7 +10,7 @@ from gateway.signing.private_files import write_private_file
 SECRET_BYTES = 32
 
 
-def load_or_make_secret(path: Path, lock: KeyLock | None = None) -> bytes:
+def load_or_make_secret(path: Path, lock: KeyLock | None) -> bytes:
     """Return the 256-bit secret kept in a file of its own, made on first use and never overwritten.
 
     Raises `SecretDamaged` for a file of another size: a key cut short would still work, and be guessed. Raises

@@ -42,10 +42,10 @@ def test_nobody_else_on_the_machine_can_read_what_the_gateway_keeps(tmp_path: Pa
 
 def test_a_secret_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "retry.key"
-    assert load_or_make_secret(path) == load_or_make_secret(path)
+    assert load_or_make_secret(path, None) == load_or_make_secret(path, None)
     path.write_bytes(b"")
     with pytest.raises(SecretDamaged):
-        load_or_make_secret(path)
+        load_or_make_secret(path, None)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8000", "[::]:8000", ":8000", "192.0.2.1:8000"])

@@ -7,6 +7,7 @@ committed: raising it earlier would roll back its own entry.
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
@@ -110,7 +111,7 @@ class Broker:
         translator: Translator,
         retry_keys: RetryKeys,
         http: HttpClient,
-        signer: Signer,
+        signer: Callable[[], Signer],
         clock: Clock,
         issuer: str,
         provider_timeout: float,
@@ -155,7 +156,7 @@ class Broker:
             question,
             provider=intent.provider,
             http=self._http,
-            signer=self._signer,
+            signer=self._signer(),
             issuer=self._issuer,
             clock=self._clock,
             timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * service.answer_seconds),

@@ -6,7 +6,7 @@ nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -62,7 +62,7 @@ class Reply:
 class Registrar:
     """Writes outcomes: the log's entry, the receipt, the kept answer."""
 
-    def __init__(self, *, audit: AuditLog, signer: Signer, issuer: str, retry_keys: RetryKeys) -> None:
+    def __init__(self, *, audit: AuditLog, signer: Callable[[], Signer], issuer: str, retry_keys: RetryKeys) -> None:
         self._audit = audit
         self._signer = signer
         self._issuer = issuer
@@ -147,7 +147,7 @@ class Registrar:
             fields_withheld=tuple(ending.record.withheld) if ending.record else (),
             log_entry=b64_encode(entry.leaf_hash),
         )
-        return issue_receipt(receipt, signer=self._signer)
+        return issue_receipt(receipt, signer=self._signer())
 
     def refuse_retry(
         self, session: Session, row: ExchangeRow, ending: Ending, *, inputs: DecisionInputs, at: datetime

@@ -61,7 +61,7 @@ class ExchangeDoor:
     database: Database
     caller_from_request: CallerFromRequest
     count_noise: CountNoise
-    signer: Signer
+    signer: Callable[[], Signer]
     clock: Clock
     issuer: str
     check_published: Callable[[], None]
@@ -100,7 +100,7 @@ class ExchangeDoor:
         signed = sign_response(
             HttpResponse(status=response.status_code, body=response.get_data()),
             request=message,
-            signer=self.signer,
+            signer=self.signer(),
             created=self.clock.now(),
             tag=EXCHANGE_TAG,
             binding=g.exchange_binding,
