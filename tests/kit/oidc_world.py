@@ -44,6 +44,7 @@ from gateway.app import Gateway, assemble, create_app
 from gateway.audit.recorded import find_events
 from gateway.clock import Clock, SystemClock
 from gateway.directory.members import Client, ClientKind, Member, record_client, record_member
+from gateway.directory.oauth import OAuthSettings
 from gateway.identity.accounts import Account, AccountKind, NewAccount
 from gateway.identity.assurance import PASSWORD, SECURITY_CODE
 from gateway.identity.passwords import Passwords
@@ -284,7 +285,8 @@ class OidcWorld:
                 now=self.clock.now(),
             )
         browser = self.browser()
-        browser.session.cookies.set(self.gateway.people.cookie.name, secret)
+        # Under the domain by which Python's cookie jar keeps what localhost sets: a step that follows replaces it.
+        browser.session.cookies.set(self.gateway.people.cookie.name, secret, domain="localhost.local", path="/")
         return browser
 
     def officer(self, *, roles: Sequence[str] = ("benefits-officer",), with_code: bool = True) -> Person:
@@ -314,6 +316,7 @@ class OidcWorld:
             "account_kinds": ("officer", "citizen"),
             # A sector of its own, as if each client were of another member.
             "sector": client_id,
+            "oauth": OAuthSettings(id_token_signed_response_alg="ES256"),
         } | changes
         client = Client(**values)
         self.change_client(client)
