@@ -30,6 +30,12 @@ from gateway.identity.passwords import Passwords
 from gateway.identity.people import People, assemble_people
 from gateway.migrate import is_current
 from gateway.oidc import views as oidc_views
+from gateway.oidc.logout import views as logout_views
+from gateway.oidc.logout.back_channel import KIND as BACK_CHANNEL_LOGOUT
+from gateway.oidc.logout.back_channel import BackChannel
+from gateway.oidc.logout.consequences import LogoutConsequences
+from gateway.oidc.logout.requests import LogoutTickets
+from gateway.oidc.logout.signing_out import SigningOut
 from gateway.oidc.provider import OpenIDProvider, assemble_provider
 from gateway.outbox.courier import Courier
 from gateway.outgoing.http_client import HttpClient
@@ -79,13 +85,13 @@ class Gateway:
     clock: Clock
     database: Database
     signing: SigningKeys
+    keeping: Keeping
     audit: AuditLog
     people: People
     policy: PolicyEngine
     provider: OpenIDProvider
     registrar: Registrar
     broker: Broker
-    keeping: Keeping
     retention: Mapping[Retention, timedelta | None]
     session_secret: bytes = field(repr=False)
     witness_policy: TrustPolicy | None = None
@@ -103,12 +109,6 @@ class Gateway:
         """The public key with which outsiders verify the log's checkpoints: the newest, where there are several."""
         return self.log_keys.newest
 
-    def sequencer(self) -> Sequencer:
-        """Return what numbers and publishes the log."""
-        return Sequencer(
-            self.database,
-            log_dir=self.settings.log_dir,
-            keys=self.log_keys,
     def key_schedule(self) -> KeySchedule:
         """Return what rotates the keys of the tokens, and sets aside what is over."""
         return KeySchedule(
@@ -120,6 +120,12 @@ class Gateway:
             rotation_days=self.settings.key_rotation_days,
         )
 
+    def sequencer(self) -> Sequencer:
+        """Return what numbers and publishes the log."""
+        return Sequencer(
+            self.database,
+            log_dir=self.settings.log_dir,
+            keys=self.log_keys,
             clock=self.clock,
             witnesses=self._witnesses(),
         )
@@ -136,14 +142,33 @@ class Gateway:
             clock=self.clock,
         )
 
+    def signing_out(self) -> SigningOut:
+        """Return what ends sessions at browsers and for relying parties."""
+        return SigningOut(
+            issuer=self.settings.issuer,
+            database=self.database,
+            audit=self.audit,
+            people=self.people,
+            tickets=LogoutTickets(self.session_secret),
+            keys=self.signing,
+            clock=self.clock,
+        )
+
     def courier(self) -> Courier:
         """Return what delivers the outbox: every kind of delivery beside its handler."""
+        back_channel = BackChannel(
+            issuer=self.settings.issuer,
+            database=self.database,
+            http=_outgoing(self.settings),
+            keys=self.signing,
+            clock=self.clock,
+        )
         return Courier(
             database=self.database,
             audit=self.audit,
             alerts=self.alerts,
             clock=self.clock,
-            handlers={},
+            handlers={BACK_CHANNEL_LOGOUT: back_channel.deliver},
             stopping=self.stopping,
         )
 
@@ -193,6 +218,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         audit=audit,
         keys=load_identity_keys(settings.keys_dir, keeping.lock),
         secure_cookies=settings.secure_cookies,
+        consequences=LogoutConsequences(),
         passwords=passwords,
     )
     policy = PolicyEngine.load(settings.policies_dir)
@@ -218,17 +244,19 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         sharing_resource=sharing_resource(settings.issuer),
         database=database,
         audit=audit,
-        consequences=LogoutConsequences(),
         people=people,
         signing=signing,
         clock=clock,
+        http=_outgoing(settings),
         ticket_key=load_or_make_secret(settings.keys_dir / "tickets.key", keeping.lock),
+        client_secret_key=load_or_make_secret(settings.keys_dir / "client-secrets.key", keeping.lock),
     )
     return Gateway(
         settings=settings,
         clock=clock,
         database=database,
         signing=signing,
+        keeping=keeping,
         audit=audit,
         people=people,
         policy=policy,
@@ -256,7 +284,6 @@ def _outgoing(settings: Settings) -> HttpClient:
             ca_file=settings.outgoing_ca_file,
             allow_plain_http=settings.unsafe_allow_plain_http,
         )
-        keeping=keeping,
     except OSError as error:
         raise SettingsError(
             "GATEWAY_OUTGOING_CA_FILE names a file that cannot be read as PEM certificates.", detail=str(error)
@@ -310,6 +337,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         (log_views.blueprint(settings.log_dir), everyone),
         (oidc_views.blueprint(gateway.provider, check_published=merge_delay.check_lately), everyone),
         (sign_in, everyone),
+        (logout_views.blueprint(gateway.signing_out()), everyone),
         (sharing_documents, everyone),
         (exchange_views.blueprint(exchange), everyone),
         (page_views.auditor_blueprint(tools), page_views.auditor_guard(tools)),

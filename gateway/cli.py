@@ -20,6 +20,7 @@ from gateway.demo.world import WorldTools
 from gateway.directory.members import list_clients, list_members
 from gateway.errors import GatewayError, SettingsError
 from gateway.identity.commands import AccountsContext, accounts_group
+from gateway.identity.session_commands import sessions_group
 from gateway.migrate import migrate
 from gateway.outbox.commands import OutboxContext, outbox_group
 from gateway.policy.commands import policy_group
@@ -137,9 +138,9 @@ def serve_command(*, without_work: bool) -> None:
     """Run the web server and one `gateway work`, until stopped."""
     # What keeps a gateway from being put together is told once here, not by every process that then fails.
     assemble(_settings())
-    sys.exit(serve(_settings(), with_work=not without_work))
     if not _settings().demonstration:
         warn_of_unprotected_keys(_settings().keys_dir)
+    sys.exit(serve(_settings(), with_work=not without_work))
 
 
 @main.command()
@@ -264,6 +265,7 @@ def _prepare_demo(settings: Settings) -> Prepared:
 
 
 main.add_command(accounts_group(_accounts_context))
+main.add_command(sessions_group(_accounts_context))
 main.add_command(agreements_group(_agreements_context))
 main.add_command(audit_group(_audit_context))
 main.add_command(backup_command(_gateway))
