@@ -22,6 +22,7 @@ from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
 from gateway.identity.session_ends import OVERDUE_BATCH
 from gateway.identity.throttling import purge_attempts
+from gateway.oidc.authorization.pushed import purge_pushed
 from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.once.once import purge_used
 from gateway.outbox.deliveries import purge_deliveries
@@ -79,7 +80,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
 
     def purge() -> int:
         done = 0
-        for purge_some in (purge_used, purge_attempts, purge_tokens, purge_deliveries, forget_answers):
+        for purge_some in (purge_used, purge_attempts, purge_tokens, purge_pushed, purge_deliveries, forget_answers):
             with database.write() as session:  # one short transaction each: serving goes on in between
                 done += purge_some(session, now=steady.now())
         return done

@@ -4,11 +4,13 @@ from typing import Any
 
 from gateway.identity.assurance import LEVELS
 from gateway.oidc.authorization.checks import PROMPTS, SCOPES
-from gateway.oidc.authorization.response_modes import MODES
+from gateway.oidc.authorization.request_objects import ALGORITHMS as REQUEST_ALGORITHMS
+from gateway.oidc.authorization.response_modes import MODES, SIGNED_MODES
 from gateway.oidc.clients.assertion import ALGORITHMS as ASSERTION_ALGORITHMS
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.tokens.access_tokens import ALGORITHMS as TOKEN_ALGORITHMS
 from gateway.oidc.tokens.endpoint import GRANT_TYPES
+from gateway.oidc.tokens.response_signing import ALGORITHMS as RESPONSE_ALGORITHMS
 
 CLAIMS = (
     *("iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash"),
@@ -24,6 +26,7 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "issuer": endpoints.issuer,
         "authorization_endpoint": endpoints.authorization,
         "token_endpoint": endpoints.token,
+        "pushed_authorization_request_endpoint": endpoints.pushed_authorization,
         "userinfo_endpoint": endpoints.userinfo,
         "jwks_uri": endpoints.jwks,
         # Session and logout: OIDC RP-Initiated Logout §2.1, Back-Channel Logout §2.1, Front-Channel Logout §3.
@@ -34,7 +37,10 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "frontchannel_logout_session_supported": True,
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
-        "response_modes_supported": list(MODES),
+        "response_modes_supported": [*MODES, *SIGNED_MODES],
+        "authorization_signing_alg_values_supported": list(RESPONSE_ALGORITHMS),
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": list(REQUEST_ALGORITHMS),
         "grant_types_supported": list(GRANT_TYPES),
         "acr_values_supported": [
             level for kind in LEVELS.values() for level in kind if level not in UNREACHABLE_LEVELS
@@ -53,7 +59,9 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         # Said because Discovery's defaults differ, or so that nobody has to try.
-        "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "require_request_uri_registration": False,
+        # Of every client. Which of them must, its registration says.
+        "require_signed_request_object": False,
+        "require_pushed_authorization_requests": False,
     }

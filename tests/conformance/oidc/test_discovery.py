@@ -47,7 +47,7 @@ def test_every_endpoint_advertised_answers(world: OidcWorld) -> None:
     assert not [name for name in document if name.endswith("_endpoint") and name.split("_")[0] not in ENDPOINTS]
 
 
-ENDPOINTS = ("authorization", "token", "userinfo")
+ENDPOINTS = ("authorization", "pushed", "token", "userinfo")
 
 
 def test_every_value_advertised_works_and_others_are_refused(world: OidcWorld, rp: RelyingParty) -> None:
