@@ -105,6 +105,12 @@ def find_client(session: Session, client_id: str) -> Client | None:
     return client
 
 
+def find_registration(session: Session, client_id: str) -> tuple[Client, datetime] | None:
+    """Return the client with this id, inactive or not, and when it was first registered."""
+    row = session.get(ClientRow, client_id)
+    return (_client(row), row.created_at) if row is not None else None
+
+
 def list_members(session: Session) -> tuple[Member, ...]:
     """Return every member, inactive ones included, by code."""
     return tuple(_member(row) for row in session.scalars(select(MemberRow).order_by(MemberRow.code)))

@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("member_code", sa.String(200), sa.ForeignKey("members.code"), nullable=False),
         sa.Column("limits", json, nullable=False),
         sa.Column("uses_left", sa.Integer(), nullable=False),
-        sa.Column("refusals_left", sa.Integer(), nullable=False),
         sa.Column("issued_at", moment, nullable=False),
         sa.Column("issued_by", sa.String(200), nullable=False),
         sa.Column("expires_at", moment, nullable=False, index=True),

@@ -32,7 +32,6 @@ EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 GRANT_TYPES = (CODE, REFRESH, OWN, EXCHANGE)
 KEY_METHODS = ("private_key_jwt", "self_signed_tls_client_auth")
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
-AUTH_METHODS = ("private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", *SECRET_METHODS)
 RESPONSE_ALGORITHMS = ("ES256", "PS256", "RS256")
 REQUEST_ALGORITHMS = (*SIGNING_ALGORITHMS, "EdDSA")
 MOST_ITEMS = 20
@@ -164,7 +163,7 @@ def check_post_logout_redirect_uris(submission: Submission) -> None:
 def check_auth_method(submission: Submission) -> None:
     """RFC 7591 §2, RFC 8705 §2.1.2 and §2.2.2: every client proves who it is, with a secret only as an exception."""
     method = submission.auth_method
-    _only((method,), AUTH_METHODS, "token_endpoint_auth_method")
+    _only((method,), submission.surroundings.auth_methods, "token_endpoint_auth_method")
     if method in SECRET_METHODS and not submission.limits.secrets:
         raise RegistrationRefused(
             f"token_endpoint_auth_method: {method} is an exception that was not made for this client; "

@@ -37,8 +37,6 @@ class InitialAccessTokenRow(Base):
     limits: Mapped[dict[str, Any]] = mapped_column(json_value)
     """What a client registered with it may at most have."""
     uses_left: Mapped[int]
-    refusals_left: Mapped[int]
-    """How often a registration with it may still be refused."""
     issued_at: Mapped[instant]
     issued_by: Mapped[str] = mapped_column(String(200))
     expires_at: Mapped[expiry]

@@ -30,6 +30,8 @@ class Surroundings:
     addresses: AddressRules
     fetch_sector: Callable[[str], object]
     """Returns the JSON at a `sector_identifier_uri`; raises `GatewayError`."""
+    auth_methods: tuple[str, ...]
+    """How clients can authenticate here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

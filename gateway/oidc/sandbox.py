@@ -1,0 +1,165 @@
+"""What a sandbox tells developers that production tells nobody: which rule failed, what was sent, what would do.
+
+Only with GATEWAY_SANDBOX, which is for environments with invented people. Elsewhere a stranger learns neither which
+rule failed nor what a client has registered. Every text names the section of docs/relying-parties.md that goes with it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import Client, find_registration
+from gateway.errors import GatewayError
+from gateway.oidc.clients.assertion import ALGORITHMS, CLOCK_SKEW, LONGEST_LIFETIME
+from gateway.oidc.clients.rejection import ClientRejected
+from gateway.oidc.endpoints import Endpoints
+from gateway.oidc.parameters import Parameters
+from gateway.wire.jws import unverified_claims, unverified_header
+from gateway.wire.keys import Jwk
+
+DOCUMENT = "docs/relying-parties.md"
+LONGEST_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedProof:
+    """What a client showed that was rejected, as sent: nothing of it is believed."""
+
+    rejected: ClientRejected
+    form: Parameters
+    keys: tuple[Jwk, ...]
+    endpoints: Endpoints
+    now: datetime
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The assertion's claims, if it has any."""
+        try:
+            return unverified_claims(self.form.one("client_assertion") or "")
+        except GatewayError:
+            return {}
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """The assertion's header, if it has one."""
+        try:
+            return unverified_header(self.form.one("client_assertion") or "")
+        except GatewayError:
+            return {}
+
+
+def explain_request(session: Session, sent: Parameters) -> str | None:
+    """Say what to change in a request that cannot even be answered by a redirect; None when there is nothing to add."""
+    client_id = sent.one("client_id")
+    if client_id is None:
+        return _told("Send client_id once, as `gateway clients show` lists it", "client-id")
+    found = find_registration(session, client_id) if len(client_id) <= LONGEST_SHOWN else None
+    if found is None:
+        return _told(f"No client is registered here as {_shown(client_id)}", "client-id")
+    if not found[0].active:
+        return _told(f"The client {_shown(client_id)} is disabled: `gateway clients enable` it", "client-id")
+    if sent.all("request") or sent.all("request_uri"):
+        return _told("What the request brought along does not hold: push or sign a new one", "pushed-requests")
+    return _explain_redirect_uri(found[0], sent.one("redirect_uri"))
+
+
+def _explain_redirect_uri(client: Client, sent: str | None) -> str | None:
+    listed = ", ".join(map(_shown, client.redirect_uris)) or "none"
+    if sent is None:
+        return _told(f"Send redirect_uri once. Registered: {listed}", "redirect-uri")
+    if sent in client.redirect_uris:
+        return None
+    return _told(
+        f"You sent redirect_uri {_shown(sent)}. Registered for this client: {listed}. "
+        "They are compared character by character",
+        "redirect-uri",
+    )
+
+
+def explain_rejection(proof: RejectedProof) -> str:
+    """Say which rule the proof of a client broke, with what it should have been."""
+    explain = _EXPLANATIONS.get(proof.rejected.reason)
+    if explain is None:
+        return _told(f"The client could not be authenticated: {proof.rejected.reason}", "client-authentication")
+    return _told(explain(proof), "client-authentication")
+
+
+def _unknown(proof: RejectedProof) -> str:
+    named = proof.claims.get("sub", proof.form.one("client_id"))
+    return f"No active client is registered here as {_shown(named)} (claim sub of the assertion)"
+
+
+def _method(proof: RejectedProof) -> str:
+    client = proof.rejected.client
+    registered = client.oauth.token_endpoint_auth_method if client is not None else "none"
+    return f"The client is registered for token_endpoint_auth_method {registered}, and used another one"
+
+
+def _jws(proof: RejectedProof) -> str:
+    registered = ", ".join(str(key.get("kid")) for key in proof.keys) or "none that could be had"
+    return (
+        f"The assertion's header says alg {_shown(proof.header.get('alg'))}, kid {_shown(proof.header.get('kid'))}; "
+        f"registered keys: {registered}; accepted alg: {', '.join(ALGORITHMS)}, as the key says"
+    )
+
+
+def _audience(proof: RejectedProof) -> str:
+    return f"The claim aud is {_shown(proof.claims.get('aud'))}, and has to be {proof.endpoints.issuer}"
+
+
+def _subject(proof: RejectedProof) -> str:
+    client = proof.rejected.client
+    expected = client.client_id if client is not None else "the client_id"
+    return (
+        f"The claims iss and sub both have to be {expected}; they are {_shown(proof.claims.get('iss'))} and "
+        f"{_shown(proof.claims.get('sub'))}"
+    )
+
+
+def _times(proof: RejectedProof) -> str:
+    instant = proof.now.timestamp()
+    told = [
+        f"{name} {value - instant:+.0f} s"
+        for name in ("iat", "nbf", "exp")
+        if isinstance(value := proof.claims.get(name), int | float) and not isinstance(value, bool)
+    ]
+    return (
+        f"The assertion's times, from this gateway's clock: {', '.join(told) or 'none'}. exp is required and has not "
+        f"passed; iat and nbf may be {CLOCK_SKEW.seconds} s ahead; it may live {LONGEST_LIFETIME.seconds} s"
+    )
+
+
+_EXPLANATIONS: Mapping[str, Callable[[RejectedProof], str]] = {
+    "unknown_client": _unknown,
+    "wrong_method": _method,
+    "no_assertion": lambda _: "Send client_assertion and client_assertion_type, once each (RFC 7523 §2.2)",
+    "no_client_named": lambda _: "Send client_id, or a client_assertion",
+    "several_methods": lambda _: "Send one proof of who you are: a header, an assertion or a secret, not several",
+    "wrong_client_id": lambda _: "The client_id beside the proof is another client's: leave it out, or correct it",
+    "wrong_secret": lambda _: "The secret is not one of this client's, or has ended: `gateway clients rotate` it",
+    "wrong_typ": lambda proof: f"The header's typ is {_shown(proof.header.get('typ'))}: send JWT, or leave it out",
+    "invalid_jws": _jws,
+    "invalid_signature": lambda proof: f"The signature does not verify with the registered key. {_jws(proof)}",
+    "wrong_audience": _audience,
+    "wrong_subject": _subject,
+    "invalid_claims": _times,
+    "lives_too_long": _times,
+    "issued_too_long_ago": _times,
+    "no_jti": lambda _: "The claim jti is missing: 1 to 200 characters that differ in every assertion",
+    "assertion_replayed": lambda _: "This assertion was used before: make a new one, with a new jti, for every request",
+    "no_certificate": lambda _: "No client certificate arrived: this client authenticates with one (RFC 8705)",
+}
+
+
+def _told(text: str, section: str) -> str:
+    return f"{text}. See {DOCUMENT}#{section}"
+
+
+def _shown(value: object) -> str:
+    # RFC 6749 §5.2: a description is printable ASCII without quotes and backslashes.
+    text = str(value) if value is not None else "missing"
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in text)
+    return plain if len(plain) <= LONGEST_SHOWN else plain[: LONGEST_SHOWN - 3] + "..."
