@@ -18,6 +18,7 @@ from gateway.demo.department import record_people
 from gateway.demo.layout import BLACKBURN, DWP, OVERSIGHT, PORTAL_CLIENT, PROVIDER_CLIENT, SERVICE, Layout
 from gateway.demo.people import CITIZEN_EMAIL, OFFICERS, PEOPLE
 from gateway.directory.members import OVERSIGHT_BODY, Client, ClientKind, Member
+from gateway.directory.oauth import OAuthSettings
 from gateway.directory.registration import register_client, register_member
 from gateway.identity.accounts import AccountKind, NewAccount, find_account_by_email
 from gateway.identity.passwords import generate_password
@@ -122,6 +123,7 @@ def _write_members(
             scopes=("openid", "profile", "email", "offline_access"),
             resources=(f"{layout.gateway}/sharing/v1",),
             account_kinds=(AccountKind.OFFICER.value,),
+            oauth=OAuthSettings(id_token_signed_response_alg="ES256"),  # noqa: S106 - an algorithm's name
         ),
         audit=audit,
         by=BY,

@@ -55,6 +55,8 @@ class OAuthSettings:
     contacts: tuple[str, ...] = ()
     may_act_through: tuple[str, ...] = ()
     """Ours: clients whose tokens this client may exchange (RFC 8693), and so call on for the same officer."""
+    serves_resources: tuple[str, ...] = ()
+    """Ours: resources whose server this client is, and about whose tokens it may therefore ask (RFC 7662 §4)."""
 
     def as_stored(self) -> dict[str, Any]:
         """Return what differs from the defaults, as JSON values."""

@@ -42,6 +42,16 @@ class Endpoints:
         return f"{self.issuer}/userinfo"
 
     @property
+    def introspection(self) -> str:
+        """Where resource servers ask what a token is worth."""
+        return f"{self.issuer}/introspect"
+
+    @property
+    def revocation(self) -> str:
+        """Where clients give tokens back."""
+        return f"{self.issuer}/revoke"
+
+    @property
     def end_session(self) -> str:
         """Where relying parties send browsers to sign out."""
         return f"{self.issuer}/logout"

@@ -69,3 +69,11 @@ class ScopeMissing(TokenRefused):
     kind = Kind.REFUSED
     code = "insufficient_scope"
     title = "The access token does not have the scope this needs"
+
+
+class TokenShownTwice(TokenRefused):
+    """An access token in more than one place, which leaves it open which was meant (RFC 6750 §3.1)."""
+
+    kind = Kind.MALFORMED
+    code = "invalid_request"
+    title = "The access token was sent more than once"

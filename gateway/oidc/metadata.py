@@ -8,7 +8,6 @@ from gateway.oidc.authorization.request_objects import ALGORITHMS as REQUEST_ALG
 from gateway.oidc.authorization.response_modes import MODES, SIGNED_MODES
 from gateway.oidc.clients.assertion import ALGORITHMS as ASSERTION_ALGORITHMS
 from gateway.oidc.endpoints import Endpoints
-from gateway.oidc.tokens.access_tokens import ALGORITHMS as TOKEN_ALGORITHMS
 from gateway.oidc.tokens.endpoint import GRANT_TYPES
 from gateway.oidc.tokens.response_signing import ALGORITHMS as RESPONSE_ALGORITHMS
 
@@ -28,6 +27,8 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "token_endpoint": endpoints.token,
         "pushed_authorization_request_endpoint": endpoints.pushed_authorization,
         "userinfo_endpoint": endpoints.userinfo,
+        "introspection_endpoint": endpoints.introspection,
+        "revocation_endpoint": endpoints.revocation,
         "jwks_uri": endpoints.jwks,
         # Session and logout: OIDC RP-Initiated Logout §2.1, Back-Channel Logout §2.1, Front-Channel Logout §3.
         "end_session_endpoint": endpoints.end_session,
@@ -46,9 +47,13 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
             level for kind in LEVELS.values() for level in kind if level not in UNREACHABLE_LEVELS
         ],
         "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": list(TOKEN_ALGORITHMS),
-        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "id_token_signing_alg_values_supported": list(RESPONSE_ALGORITHMS),
+        "userinfo_signing_alg_values_supported": list(RESPONSE_ALGORITHMS),
+        # RFC 9701 §7.
+        "introspection_signing_alg_values_supported": list(RESPONSE_ALGORITHMS),
+        **_authentication("token"),
+        **_authentication("introspection"),
+        **_authentication("revocation"),
         "claim_types_supported": ["normal"],
         "claims_supported": list(CLAIMS),
         "prompt_values_supported": list(PROMPTS),
@@ -64,4 +69,12 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         # Of every client. Which of them must, its registration says.
         "require_signed_request_object": False,
         "require_pushed_authorization_requests": False,
+    }
+
+
+def _authentication(endpoint: str) -> dict[str, list[str]]:
+    # RFC 8414 §2: the same way in at every endpoint that authenticates clients, and said of each.
+    return {
+        f"{endpoint}_endpoint_auth_methods_supported": ["private_key_jwt"],
+        f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
     }

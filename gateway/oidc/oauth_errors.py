@@ -64,5 +64,5 @@ def fault_answer(error: GatewayError) -> OAuthAnswer:
 def bearer_answer(error: TokenRefused) -> OAuthAnswer:
     """RFC 6750 §3: the challenge is in the header; the body repeats it for people."""
     members = {"error": error.code, "error_description": error.public}
-    status = 403 if error.kind is Kind.REFUSED else 401
+    status = {Kind.REFUSED: 403, Kind.MALFORMED: 400}.get(error.kind, 401)
     return OAuthAnswer(status=status, members=members, headers={**NO_STORE, "WWW-Authenticate": error.www_authenticate})

@@ -35,7 +35,10 @@ from gateway.oidc.possession import DPoPNonces, Possession
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
 from gateway.oidc.tokens.endpoint import TokenRequests
+from gateway.oidc.tokens.introspection import Introspection
 from gateway.oidc.tokens.issuing import Issuing
+from gateway.oidc.tokens.revocation_requests import RevocationRequests
+from gateway.oidc.tokens.token_management import TokenManagement
 from gateway.outgoing.http_client import HttpClient
 from gateway.signing.signing_keys import SigningKeys
 
@@ -80,6 +83,7 @@ class OpenIDProvider:
     """Reads what requests at the authorization endpoint bring along."""
     pushed_requests: PushedRequests
     token_requests: TokenRequests
+    token_management: TokenManagement
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
 
@@ -271,6 +275,13 @@ def assemble_provider(
             authentication=authentication,
             possession=possession,
             issuing=issuing,
+            clock=clock,
+        ),
+        token_management=TokenManagement(
+            database=database,
+            authentication=authentication,
+            introspection=Introspection(issuing=issuing, audit=audit),
+            revocation=RevocationRequests(access_tokens=access_tokens, references=people.references, audit=audit),
             clock=clock,
         ),
         caller_from_request=CallerOfResource(database=database, access_tokens=access_tokens, resource=sharing_resource),

@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.db import Database
@@ -19,7 +20,7 @@ from gateway.oidc.models import AccessTokenRow, AuthorizationRow
 from gateway.oidc.possession import Possession, ProofRefused, SenderConstraint, check_certificate, claim_proof
 from gateway.signing.signing_keys import Purpose, SigningKeys
 from gateway.wire.dpop import VerifiedProof
-from gateway.wire.jws import VerifiedClaims, issue_jwt, verify_jwt
+from gateway.wire.jws import VerifiedClaims, check_claims, issue_jwt, parse_claims, verify_jws
 
 LIFETIME = timedelta(minutes=5)
 TYP = "at+jwt"
@@ -36,6 +37,7 @@ class IssuedAccessToken:
     token_id: str
     scope: str
     audience: tuple[str, ...]
+    lifetime: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +45,11 @@ class VerifiedAccessToken:
     """The claims of a token that is ours, is meant for this resource, lives, and has not been taken back."""
 
     claims: VerifiedClaims
+    token_hash: bytes
+    """Under which its row is found."""
     authorization_id: UUID | None
     """The family it belongs to; None when a client has it in its own name."""
-    proof: VerifiedProof | None
+    proof: VerifiedProof | None = None
     """The DPoP proof that came with it, which is still to be used up: `use_up`."""
 
     @property
@@ -81,16 +85,24 @@ class AccessTokens:
         constraint: SenderConstraint,
         authorization_id: UUID | None,
         now: datetime,
+        made_from: VerifiedAccessToken | None = None,
     ) -> IssuedAccessToken:
-        """Write the token's row and sign it; `claims` are those beyond RFC 9068's own, `sub` among them."""
+        """Write the token's row and sign it; `claims` are those beyond RFC 9068's own, `sub` among them.
+
+        A token that is `made_from` another lives no longer than that one, and is taken back with it.
+        """
         token_id = secrets.token_urlsafe(24)
         issued = int(now.timestamp())
+        expires = issued + int(LIFETIME.total_seconds())
+        if made_from is not None:
+            expires = min(expires, int(made_from.claims["exp"]))
         session.add(
             AccessTokenRow(
                 token_hash=hash_of(token_id),
                 authorization_id=authorization_id,
                 client_id=client_id,
-                expires_at=now + LIFETIME,
+                made_from=made_from.token_hash if made_from is not None else None,
+                expires_at=datetime.fromtimestamp(expires, tz=UTC),
             )
         )
         own = {
@@ -100,7 +112,7 @@ class AccessTokens:
             "client_id": client_id,
             "jti": token_id,
             "iat": issued,
-            "exp": issued + int(LIFETIME.total_seconds()),
+            "exp": expires,
             **constraint.as_claims(),
         } | ({"scope": scope} if scope else {})
         token = issue_jwt({**claims, **own}, typ=TYP, signer=self._keys.current(Purpose.TOKENS))
@@ -110,6 +122,7 @@ class AccessTokens:
             token_id=token_id,
             scope=scope,
             audience=tuple(audience),
+            lifetime=timedelta(seconds=expires - issued),
         )
 
     def verify(self, session: Session, presented: Presented, *, audience: str, now: datetime) -> VerifiedAccessToken:
@@ -118,28 +131,40 @@ class AccessTokens:
         Nothing is written: a DPoP proof that came with the token is used up by `use_up`, outside this session.
         """
         shown = shown_token(presented)
+        token = self._find(session, shown.unverified, audience=audience, now=now)
+        return replace(token, proof=self._check_sender(token.claims, shown, presented, now=now))
+
+    def find(self, session: Session, unverified: str, *, now: datetime) -> VerifiedAccessToken:
+        """Verify a token that somebody asks about, whatever its audience; raises `TokenRefused`.
+
+        Nothing is opened by it, so that its sender holds the key it is bound to is not asked. The caller says who may
+        know of it.
+        """
+        return self._find(session, unverified, audience=None, now=now)
+
+    def _find(self, session: Session, unverified: str, *, audience: str | None, now: datetime) -> VerifiedAccessToken:
         try:
-            claims = verify_jwt(
-                shown.unverified,
-                keys=self._keys.public_jwks(Purpose.TOKENS),
-                typ=TYP,
-                algorithms=ALGORITHMS,
-                issuer=self._endpoints.issuer,
-                audience=audience,
-                now=now,
-            )
+            keys = self._keys.public_jwks(Purpose.TOKENS)
+            unchecked = parse_claims(verify_jws(unverified, keys=keys, typ=TYP, algorithms=ALGORITHMS))
+            meant_for = audience if audience is not None else audiences_of(unchecked)
+            claims = check_claims(unchecked, issuer=self._endpoints.issuer, audience=meant_for, now=now)
         except GatewayError as error:
             raise TokenRefused(detail=str(error)) from error
-        row = session.get(AccessTokenRow, hash_of(str(claims.get("jti", ""))))
+        token_hash = hash_of(str(claims.get("jti", "")))
+        query = (
+            select(AccessTokenRow.authorization_id, AuthorizationRow)
+            .outerjoin(AuthorizationRow, AuthorizationRow.authorization_id == AccessTokenRow.authorization_id)
+            .where(AccessTokenRow.token_hash == token_hash)
+        )
+        found = session.execute(query).one_or_none()
         # Deny by default: what we do not know, or no longer know, is refused.
-        if row is None:
+        if found is None:
             raise TokenRefused(detail="unknown, or taken back")
-        if row.authorization_id is not None:
-            family = session.get(AuthorizationRow, row.authorization_id)
-            if family is None or family.revoked_at is not None:
-                raise TokenRefused(detail="its family was revoked")
-        proof = self._check_sender(claims, shown, presented, now=now)
-        return VerifiedAccessToken(claims=claims, authorization_id=row.authorization_id, proof=proof)
+        authorization_id: UUID | None = found[0]
+        family: AuthorizationRow | None = found[1]
+        if authorization_id is not None and (family is None or family.revoked_at is not None):
+            raise TokenRefused(detail="its family was revoked")
+        return VerifiedAccessToken(claims=claims, token_hash=token_hash, authorization_id=authorization_id)
 
     def _check_sender(
         self, claims: VerifiedClaims, shown: ShownToken, presented: Presented, *, now: datetime
@@ -159,6 +184,13 @@ class AccessTokens:
         if proof is None or proof.jkt != cnf["jkt"]:
             raise refused_for(ProofRefused("The proof is not made with the key that the token is bound to"))
         return proof
+
+
+def audiences_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return whom a token is meant for (RFC 7519 §4.1.3)."""
+    audience = claims.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    return tuple(one for one in named if isinstance(one, str))
 
 
 def use_up(database: Database, proof: VerifiedProof | None) -> None:

@@ -40,5 +40,8 @@ def issue_id_token(
 
 
 def at_hash(access_token: str) -> str:
-    """Return the left half of the token's SHA-256, which is the hash of ES256 (OIDC Core §3.1.3.6)."""
+    """Return the left half of the token's SHA-256 (OIDC Core §3.1.3.6).
+
+    That is the hash of ES256, RS256 and PS256 alike, with which ID tokens are signed.
+    """
     return b64url_encode(hashlib.sha256(access_token.encode("ascii")).digest()[:16])

@@ -1,7 +1,7 @@
 """From an authorization to tokens: what each says about the person and the client."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,12 +13,16 @@ from gateway.identity.accounts import Account, AccountKind
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.subjects import SubjectReferences
 from gateway.oidc.authorization.codes import hash_of
+from gateway.oidc.claims_request import ClaimAsked, ClaimsRequest
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
 from gateway.oidc.possession import SenderConstraint
-from gateway.oidc.tokens.access_tokens import LIFETIME, AccessTokens, IssuedAccessToken
+from gateway.oidc.tokens.access_tokens import LIFETIME, AccessTokens, IssuedAccessToken, VerifiedAccessToken
+from gateway.oidc.tokens.claims import claims_for, officer_claims
 from gateway.oidc.tokens.id_token import issue_id_token
-from gateway.signing.signing_keys import Purpose, SigningKeys
+from gateway.oidc.tokens.response_signing import response_signer
+from gateway.signing.signing_keys import SigningKeys
+from gateway.wire.encoding import b64url_encode
 
 # An officer signs in again every working day (NIST SP 800-63B §2.2.3); a citizen's service may remember a month.
 FAMILY_LIFETIME = {AccountKind.OFFICER: timedelta(hours=12), AccountKind.CITIZEN: timedelta(days=30)}
@@ -32,17 +36,27 @@ class IssuedTokens:
     id_token: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
 
-    def as_response(self) -> dict[str, str | int]:
+    def as_response(self) -> dict[str, Any]:
         """Return the members of a token response (RFC 6749 §5.1, OIDC Core §3.1.3.3)."""
-        members: dict[str, str | int | None] = {
+        members = {
             "access_token": self.access.token,
             "token_type": self.access.token_type,
-            "expires_in": int(LIFETIME.total_seconds()),
+            "expires_in": int(self.access.lifetime.total_seconds()),
             "scope": self.access.scope or None,
             "id_token": self.id_token,
             "refresh_token": self.refresh_token,
         }
         return {name: value for name, value in members.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """For whom tokens are issued, and which of what was granted they are to hold."""
+
+    client: Client
+    scope: str
+    resources: Sequence[str]
+    constraint: SenderConstraint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,98 +72,127 @@ class Issuing:
     def for_person(
         self,
         session: Session,
-        authorization: AuthorizationRow,
-        *,
-        client: Client,
+        family: AuthorizationRow,
         account: Account,
-        scope: str,
-        resources: Sequence[str],
+        asked: Asked,
+        *,
         family_ends: datetime | None,
         nonce: str | None,
-        constraint: SenderConstraint,
         now: datetime,
     ) -> IssuedTokens:
         """Issue tokens about a person; a refresh token too when `family_ends` says until when."""
-        about = self._about(session, authorization, client=client, account=account, now=now)
-        access = self.access_tokens.issue(
-            session,
-            {name: about[name] for name in about if name not in {"sid", "amr"}},
-            client_id=client.client_id,
-            scope=scope,
-            audience=resources,
-            constraint=constraint,
-            authorization_id=authorization.authorization_id,
-            now=now,
-        )
-        id_token = issue_id_token(
-            about | _officer_name(account, scope),
-            issuer=self.endpoints.issuer,
-            client_id=client.client_id,
-            access_token=access.token,
-            nonce=nonce,
-            signer=self.keys.current(Purpose.TOKENS),
-            now=now,
-        )
+        sub = self.pairwise.sub_for(session, account.account_id, asked.client.sector, at=now)
+        about = _sign_in(family) | officer_claims(account) | {"sub": sub}
+        access = self._access_token(session, family, account, asked, about=about, now=now)
+        id_token = None
+        # OIDC Core §3.1.2.1: without openid it is plain OAuth, which knows no ID token.
+        if "openid" in asked.scope.split():
+            id_token = issue_id_token(
+                about | self._for_id_token_alone(family, account, asked),
+                issuer=self.endpoints.issuer,
+                client_id=asked.client.client_id,
+                access_token=access.token,
+                nonce=nonce,
+                signer=response_signer(self.keys, asked.client, asked.client.oauth.id_token_signed_response_alg),
+                now=now,
+            )
         refresh_token = None
         if family_ends is not None:
-            refresh_token = _issue_refresh_token(session, authorization, expires_at=family_ends, now=now)
+            refresh_token = _issue_refresh_token(session, family, expires_at=family_ends, now=now)
         # The family's row, which every token asks, outlives all of them.
-        authorization.expires_at = max(authorization.expires_at, (family_ends or now) + LIFETIME)
+        family.expires_at = max(family.expires_at, (family_ends or now) + LIFETIME)
         return IssuedTokens(access=access, id_token=id_token, refresh_token=refresh_token)
 
-    def for_client(
-        self,
-        session: Session,
-        client: Client,
-        *,
-        scope: str,
-        resources: Sequence[str],
-        constraint: SenderConstraint,
-        now: datetime,
-    ) -> IssuedTokens:
+    def for_client(self, session: Session, asked: Asked, *, now: datetime) -> IssuedTokens:
         """Issue an access token to a client in its own name: `sub` is the client itself (RFC 9068 §2.2)."""
         access = self.access_tokens.issue(
             session,
-            {"sub": client.client_id},
-            client_id=client.client_id,
-            scope=scope,
-            audience=resources,
-            constraint=constraint,
+            {"sub": asked.client.client_id},
+            client_id=asked.client.client_id,
+            scope=asked.scope,
+            audience=asked.resources,
+            constraint=asked.constraint,
             authorization_id=None,
             now=now,
         )
         return IssuedTokens(access=access)
 
-    def _about(
-        self, session: Session, authorization: AuthorizationRow, *, client: Client, account: Account, now: datetime
-    ) -> dict[str, Any]:
-        # Strength and time are those of the sign-in: refreshing never raises them.
-        about: dict[str, Any] = {
-            "sub": self.pairwise.sub_for(session, account.account_id, client.sector, at=now),
-            "auth_time": int(authorization.auth_time.timestamp()),
-            "acr": authorization.acr,
-            "amr": list(authorization.methods),
-            "sid": self.references.session_reference(authorization.session_id, client_id=client.client_id),
+    def for_actor(
+        self,
+        session: Session,
+        family: AuthorizationRow,
+        officer: Account,
+        asked: Asked,
+        *,
+        shown: VerifiedAccessToken,
+        actor: Mapping[str, Any],
+        now: datetime,
+    ) -> IssuedTokens:
+        """Issue an access token to a system that acts for an officer (RFC 8693 §4.1), made from the one it showed."""
+        about = _sign_in(family) | {
+            "sub": self.pairwise.sub_for(session, officer.account_id, asked.client.sector, at=now),
+            "act": dict(actor),
+            "member": officer.member_code,
+            # A role that the token shown does not have was given since, and is for the next sign-in.
+            "roles": [role for role in officer.roles if role in shown.claims.get("roles", ())],
         }
-        if account.kind is AccountKind.OFFICER:
-            about |= {"member": account.member_code, "roles": list(account.roles)}
-        return about
+        access = self._access_token(session, family, officer, asked, about=about, now=now, made_from=shown)
+        return IssuedTokens(access=access)
+
+    def _access_token(
+        self,
+        session: Session,
+        family: AuthorizationRow,
+        account: Account,
+        asked: Asked,
+        *,
+        about: Mapping[str, Any],
+        now: datetime,
+        made_from: VerifiedAccessToken | None = None,
+    ) -> IssuedAccessToken:
+        if not set(asked.resources) <= {self.endpoints.sharing, self.endpoints.userinfo}:
+            # Whoever receives a token can read it. Under the client's `sub`, a client and a member's own resource
+            # server would have a name for the person in common; so it holds one that neither uses for anything else,
+            # and introspection tells each its own.
+            between = hash_of("\x00".join((asked.client.sector, *sorted(asked.resources))))
+            sub = self.pairwise.sub_for(session, account.account_id, f"token:{b64url_encode(between)}", at=now)
+            about = {**about, "sub": sub}
+        return self.access_tokens.issue(
+            session,
+            about,
+            client_id=asked.client.client_id,
+            scope=asked.scope,
+            audience=asked.resources,
+            constraint=asked.constraint,
+            authorization_id=family.authorization_id,
+            now=now,
+            made_from=made_from,
+        )
+
+    def _for_id_token_alone(self, family: AuthorizationRow, account: Account, asked: Asked) -> dict[str, Any]:
+        client = asked.client
+        # An officer acts under their name. A citizen's stays out of ID tokens, which travel in addresses as hints,
+        # unless the client asks for it there by name (OIDC Core §5.5).
+        named = account.kind is AccountKind.OFFICER and "profile" in asked.scope.split()
+        by_name = ({"name": ClaimAsked()} if named else {}) | dict(ClaimsRequest.from_stored(family.claims).id_token)
+        return {
+            "amr": list(family.methods),
+            "sid": self.references.session_reference(family.session_id, client_id=client.client_id),
+            **claims_for(account, client=client, scopes=(), asked=by_name),
+        }
 
 
-def _officer_name(account: Account, scope: str) -> dict[str, str]:
-    # An officer acts under their name. A citizen's stays out of ID tokens, which travel in addresses as hints.
-    named = account.kind is AccountKind.OFFICER and "profile" in scope.split()
-    return {"name": account.name} if named else {}
+def _sign_in(family: AuthorizationRow) -> dict[str, Any]:
+    # Strength and time are those of the sign-in: neither refreshing nor exchanging ever raises them.
+    return {"auth_time": int(family.auth_time.timestamp()), "acr": family.acr}
 
 
-def _issue_refresh_token(
-    session: Session, authorization: AuthorizationRow, *, expires_at: datetime, now: datetime
-) -> str:
+def _issue_refresh_token(session: Session, family: AuthorizationRow, *, expires_at: datetime, now: datetime) -> str:
     token = secrets.token_urlsafe(32)
     session.add(
         RefreshTokenRow(
             token_hash=hash_of(token),
-            authorization_id=authorization.authorization_id,
+            authorization_id=family.authorization_id,
             issued_at=now,
             expires_at=expires_at,
         )
