@@ -23,6 +23,7 @@ from gateway.errors import GatewayError
 from gateway.identity.session_ends import OVERDUE_BATCH
 from gateway.identity.throttling import purge_attempts
 from gateway.oidc.authorization.pushed import purge_pushed
+from gateway.oidc.tokens.refresh import forget_kept_answers
 from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.once.once import purge_used
 from gateway.outbox.deliveries import purge_deliveries
@@ -33,6 +34,15 @@ log = structlog.get_logger("gateway.work")
 LONGEST_PAUSE = 30.0
 MOST_DOUBLINGS = 4  # what is done often is soon tried again: the log within seconds of its disk's or witnesses' return
 BATCHES_A_TURN = 20
+PURGES = (
+    purge_used,
+    purge_attempts,
+    purge_tokens,
+    forget_kept_answers,
+    purge_pushed,
+    purge_deliveries,
+    forget_answers,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +90,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
 
     def purge() -> int:
         done = 0
-        for purge_some in (purge_used, purge_attempts, purge_tokens, purge_pushed, purge_deliveries, forget_answers):
+        for purge_some in PURGES:
             with database.write() as session:  # one short transaction each: serving goes on in between
                 done += purge_some(session, now=steady.now())
         return done

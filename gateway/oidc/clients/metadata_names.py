@@ -1,6 +1,7 @@
 """The client metadata that means something here, by its JSON type (RFC 7591 §2 and IANA's registry).
 
-What has no registered name is ours: `kinds`, `account_kinds`, `resources`, `fapi2`, `pkce_exempt`, `may_act_through`.
+What has no registered name is ours: `kinds`, `account_kinds`, `resources`, `fapi2`, `pkce_exempt`, `may_act_through`,
+`serves_resources`.
 """
 
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ TEXTS = (
 )
 LISTS = (
     *("redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types", "default_acr_values", "contacts"),
-    *("kinds", "account_kinds", "resources", "may_act_through"),
+    *("kinds", "account_kinds", "resources", "may_act_through", "serves_resources"),
 )
 KNOWN = frozenset({*FLAGS, *TEXTS, *LISTS, "jwks", "default_max_age"})
 ENCRYPTION = (

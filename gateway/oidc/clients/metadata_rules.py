@@ -175,8 +175,11 @@ def check_auth_method(submission: Submission) -> None:
     if method != "tls_client_auth" and named:
         raise RegistrationRefused(f"{named[0]} goes with token_endpoint_auth_method tls_client_auth alone")
     exempt = submission.metadata.get("pkce_exempt", False)
-    if (exempt or submission.items("may_act_through")) and not submission.limits.by_operator:
-        raise RegistrationRefused("pkce_exempt and may_act_through are granted by an operator of the gateway alone")
+    granted = exempt or submission.items("may_act_through") or submission.items("serves_resources")
+    if granted and not submission.limits.by_operator:
+        raise RegistrationRefused(
+            "pkce_exempt, may_act_through and serves_resources are granted by an operator of the gateway alone"
+        )
 
 
 def check_keys(submission: Submission) -> None:

@@ -184,7 +184,12 @@ class Registrations:
 
     def _keeping_exceptions(self, before: Client, submission: Submission) -> Client:
         client = checked_client(submission, client_id=before.client_id, client_rules=self.client_rules)
-        kept = replace(client.oauth, pkce_exempt=before.oauth.pkce_exempt, may_act_through=before.oauth.may_act_through)
+        kept = replace(
+            client.oauth,
+            pkce_exempt=before.oauth.pkce_exempt,
+            may_act_through=before.oauth.may_act_through,
+            serves_resources=before.oauth.serves_resources,
+        )
         return replace(client, oauth=kept)
 
     def _told(

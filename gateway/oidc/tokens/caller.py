@@ -59,6 +59,7 @@ def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> Ac
     account = find_account(session, family.account_id) if family is not None else None
     if account is None or account.kind is not AccountKind.OFFICER or account.member_code is None:
         raise TokenRefused(detail="not an active officer")
+    _check_actors(session, token)
     return ActingOfficer(
         account_id=account.account_id,
         sub=str(token.claims["sub"]),
@@ -68,6 +69,18 @@ def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> Ac
         acr=str(token.claims["acr"]),
         auth_time=_instant(token.claims["auth_time"]),
     )
+
+
+def _check_actors(session: Session, token: VerifiedAccessToken) -> None:
+    """RFC 8693 §4.1: each system that acts through another may still do so, and all of them are active."""
+    actor = token.claims.get("act")
+    while actor is not None and (before := actor.get("act")) is not None:
+        system = find_client(session, actor["sub"])
+        if system is None or before["sub"] not in system.oauth.may_act_through:
+            raise TokenRefused(detail="may not act through that system any more")
+        if find_client(session, before["sub"]) is None:
+            raise TokenRefused(detail="a system that was acted through is not active")
+        actor = before
 
 
 def _instant(numeric_date: float) -> datetime:

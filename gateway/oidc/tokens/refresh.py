@@ -69,7 +69,7 @@ def refresh(request: TokenRequest) -> dict[str, Any]:
     return answer
 
 
-def forget_answers(session: Session, *, now: datetime, limit: int) -> int:
+def forget_kept_answers(session: Session, *, now: datetime, limit: int = 1000) -> int:
     """Delete at most `limit` kept answers whose grace is over; returns how many."""
     over = (
         select(RefreshTokenRow.token_hash)
