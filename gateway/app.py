@@ -249,6 +249,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         clock=clock,
         http=_outgoing(settings),
         ticket_key=load_or_make_secret(settings.keys_dir / "tickets.key", keeping.lock),
+        sandbox=settings.sandbox,
         client_secret_key=load_or_make_secret(settings.keys_dir / "client-secrets.key", keeping.lock),
     )
     return Gateway(

@@ -62,6 +62,8 @@ def serve(settings: Settings, *, with_work: bool = True) -> int:
     _check_certificate(settings)
     if settings.unsafe_allow_plain_http:
         log.warning("plain http is allowed: for demonstrations on loopback only")
+    if settings.sandbox:
+        log.warning("this is a sandbox: errors tell strangers what is registered here; never with real people")
     supervisor = _Supervisor(
         web=gunicorn_arguments(settings),
         work=[sys.executable, "-m", "gateway", "work"] if with_work else None,

@@ -45,6 +45,8 @@ class Settings:
     """For demonstrations on loopback only: no TLS, cookies without `Secure`."""
     demonstration: bool = False
     """Synthetic people only: every page says so."""
+    sandbox: bool = False
+    """For developers' environments only: errors say what is registered and which rule failed."""
     outgoing_allow_loopback: tuple[str, ...] = ()
     """`host:port` pairs on loopback or private addresses that outgoing calls may reach."""
     outgoing_ca_file: Path | None = None
@@ -247,6 +249,7 @@ def _read(env: Env) -> Settings:
         log_origin=env.str("LOG_ORIGIN", (urlsplit(issuer).netloc or "gateway") + "/log"),
         unsafe_allow_plain_http=env.bool("UNSAFE_ALLOW_PLAIN_HTTP", False),
         demonstration=env.bool("DEMONSTRATION", False),
+        sandbox=env.bool("SANDBOX", False),
         outgoing_allow_loopback=tuple(env.list("OUTGOING_ALLOW_LOOPBACK", [])),
         outgoing_ca_file=env.path("OUTGOING_CA_FILE", None),
         workers=env.int("WORKERS", 2, validate=validate.Range(min=1, max=64)),

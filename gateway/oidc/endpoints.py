@@ -37,6 +37,11 @@ class Endpoints:
         return f"{self.issuer}/token"
 
     @property
+    def registration(self) -> str:
+        """Where clients are registered; each registration has an address under it."""
+        return f"{self.issuer}/register"
+
+    @property
     def userinfo(self) -> str:
         """Where claims about a person are read; the audience of an access token when no resource is named."""
         return f"{self.issuer}/userinfo"

@@ -30,6 +30,7 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "introspection_endpoint": endpoints.introspection,
         "revocation_endpoint": endpoints.revocation,
         "jwks_uri": endpoints.jwks,
+        "registration_endpoint": endpoints.registration,
         # Session and logout: OIDC RP-Initiated Logout §2.1, Back-Channel Logout §2.1, Front-Channel Logout §3.
         "end_session_endpoint": endpoints.end_session,
         "backchannel_logout_supported": True,

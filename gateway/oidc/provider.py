@@ -27,11 +27,14 @@ from gateway.oidc.authorization.tickets import Ticket, Tickets
 from gateway.oidc.clients.authentication import ClientAuthentication
 from gateway.oidc.clients.certificates import ClientCertificates
 from gateway.oidc.clients.key_sets import KeySets
+from gateway.oidc.clients.registrar import Registrar, fapi_rule, surroundings_of
+from gateway.oidc.clients.registration import Registrations
 from gateway.oidc.clients.secrets import ClientSecrets
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.errors import AuthorizationRefused, SignInRequestUnusable
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import DPoPNonces, Possession
+from gateway.oidc.sandbox import explain_rejection, explain_request
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
 from gateway.oidc.tokens.endpoint import TokenRequests
@@ -82,10 +85,13 @@ class OpenIDProvider:
     requests: Requests
     """Reads what requests at the authorization endpoint bring along."""
     pushed_requests: PushedRequests
+    registrations: Registrations
     token_requests: TokenRequests
     token_management: TokenManagement
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
+    sandbox: bool = False
+    """Whether developers are told what production tells nobody."""
 
     def find_asker(self, sent: Parameters, *, arrived_at: datetime) -> Asked:
         """Find out who asks for a sign-in, and where to answer; raises `SignInRequestUnusable`."""
@@ -200,6 +206,13 @@ class OpenIDProvider:
         """Return the local path at which a request goes on; raises `AuthorizationRefused` if it fits into none."""
         return self.tickets.address_of(Ticket(parameters=request.asked.effective.sent, progress=progress))
 
+    def explain(self, sent: Parameters) -> str | None:
+        """Say, in a sandbox, what to change in a request that could not be used; else None."""
+        if not self.sandbox:
+            return None
+        with self.database.read() as session:
+            return explain_request(session, sent)
+
     def count_stranger(self, *, source: str, code: str) -> None:
         """Count a request of nobody we know."""
         self.audit.count_stranger(source=source, code=code, at=self.clock.now())
@@ -220,6 +233,7 @@ def assemble_provider(
     dpop_nonce_key: bytes | None = None,
     mtls: str | None = None,
     client_certificates: ClientCertificates | None = None,
+    sandbox: bool = False,
 ) -> OpenIDProvider:
     """Put the provider together. Keys are 256-bit secrets shared by every worker and node.
 
@@ -246,6 +260,16 @@ def assemble_provider(
         secrets=ClientSecrets(client_secret_key),
         certificates=client_certificates or ClientCertificates(),
         keys_of=key_sets.keys_of,
+        explain=explain_rejection if sandbox else None,
+    )
+    plain_http = issuer.startswith("http://")
+    registrations = Registrations(
+        database=database,
+        audit=audit,
+        registrar=Registrar(audit=audit, secrets=authentication.secrets),
+        throttle=people.sign_in.throttle,
+        surroundings=surroundings_of(http, issuer=issuer, plain_http=plain_http, auth_methods=authentication.methods),
+        client_rules=(fapi_rule(plain_http=plain_http),),
     )
     return OpenIDProvider(
         endpoints=endpoints,
@@ -257,6 +281,8 @@ def assemble_provider(
         access_tokens=access_tokens,
         tickets=Tickets(ticket_key),
         client_authentication=authentication,
+        registrations=registrations,
+        sandbox=sandbox,
         possession=possession,
         key_sets=key_sets,
         requests=Requests(database=database, key_sets=key_sets, endpoints=endpoints),

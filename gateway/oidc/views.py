@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from gateway.oidc.authorization import views as authorization_views
+from gateway.oidc.clients import views as client_views
 from gateway.oidc.metadata import metadata
 from gateway.oidc.provider import OpenIDProvider
 from gateway.oidc.tokens import views as token_views
@@ -31,6 +32,7 @@ def blueprint(provider: OpenIDProvider, *, check_published: Callable[[], None]) 
         endpoints.add_url_rule(rule, view.__name__, view, methods=["GET"])
     authorization_views.add_doors(endpoints, provider, check_published=check_published)
     token_views.add_doors(endpoints, provider, check_published=check_published)
+    client_views.add_doors(endpoints, provider)
     return endpoints
 
 

@@ -46,9 +46,17 @@ def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Door
             return view(self)
         except (SignInRequestUnusable, ParametersMalformed) as error:
             self.provider.count_stranger(source=source(), code=f"oidc.{error.code}")
-            return Response(render_error_page(SIGN_IN_REQUEST_PROBLEM, detail=error.public), 400)
+            detail = _explanation(self.provider) or error.public
+            return Response(render_error_page(SIGN_IN_REQUEST_PROBLEM, detail=detail), 400)
 
     return guarded
+
+
+def _explanation(provider: OpenIDProvider) -> str | None:
+    try:
+        return provider.explain(parameters_of(request.args if request.method == "GET" else request.form))
+    except ParametersMalformed:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ write; then, in the transaction that answers the request, it claims what may be 
 
 import base64
 import binascii
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import unquote_plus
@@ -43,6 +44,7 @@ from gateway.oidc.clients.secrets import ClientSecrets
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import LONGEST, NOT_TEXT, Parameters
 from gateway.oidc.possession import thumbprint_of
+from gateway.oidc.sandbox import RejectedProof
 from gateway.wire.keys import Jwk
 
 BY_ASSERTION = "private_key_jwt"
@@ -114,6 +116,8 @@ class ClientAuthentication:
     secrets: ClientSecrets
     certificates: ClientCertificates = field(default_factory=ClientCertificates)
     keys_of: KeysOf = keys_by_value
+    explain: Callable[[RejectedProof], str] | None = None
+    """Says what to change; in a sandbox alone."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -122,6 +126,12 @@ class ClientAuthentication:
 
     def verify(self, form: Parameters, presented: Presented, *, now: datetime) -> AuthenticatedClient | ClientRejected:
         """Find out who asks, without writing; outside any transaction. The caller has refused repeated parameters."""
+        verified = self._verify(form, presented, now=now)
+        if isinstance(verified, ClientRejected):
+            return self._explained(verified, form, now=now)
+        return verified
+
+    def _verify(self, form: Parameters, presented: Presented, *, now: datetime) -> AuthenticatedClient | ClientRejected:
         attempt = _attempt_of(form, presented)
         if isinstance(attempt, ClientRejected):
             return attempt
@@ -184,7 +194,7 @@ class ClientAuthentication:
         if authenticated.assertion is not None and not claim_assertion(session, authenticated.assertion):
             rejected = ClientRejected(reason="assertion_replayed", client=authenticated.client, signed=True)
             self.audit.append(session, _rejection(rejected, authenticated.client, source=source), at=now)
-            return ClientRefused()
+            return _refused(self._explained(rejected, Parameters(pairs=()), now=now))
         # Asked again here, because between the read and this turn to write the client may have been disabled.
         client = find_client(session, authenticated.client.client_id)
         if client is None:
@@ -203,7 +213,21 @@ class ClientAuthentication:
                 # Anyone can name a client: without its signature this is noise, of which only so much is told.
                 if self.audit.count_noise(session, source=source, code="oidc.client_unproved", at=now):
                     self.audit.append(session, _rejection(rejected, rejected.client, source=source), at=now)
-        return ClientRefused(challenge='Basic realm="gateway"' if rejected.by_header else None)
+        return _refused(rejected)
+
+    def _explained(self, rejected: ClientRejected, form: Parameters, *, now: datetime) -> ClientRejected:
+        if self.explain is None:
+            return rejected
+        keys = rejected.client.keys if rejected.client is not None else ()
+        proof = RejectedProof(rejected=rejected, form=form, keys=keys, endpoints=self.endpoints, now=now)
+        return replace(rejected, explanation=self.explain(proof))
+
+
+def _refused(rejected: ClientRejected) -> ClientRefused:
+    challenge = 'Basic realm="gateway"' if rejected.by_header else None
+    if rejected.explanation is None:
+        return ClientRefused(challenge=challenge)
+    return ClientRefused(challenge=challenge, description=rejected.explanation)
 
 
 def _rejection(rejected: ClientRejected, client: Client, *, source: str) -> Event:

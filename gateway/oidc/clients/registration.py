@@ -37,6 +37,9 @@ from gateway.oidc.clients.submission import RegistrationRefused, Submission, Sur
 RATE = Limit(name="registration", attempts=60, window=timedelta(hours=1))
 LONGEST_TOKEN = 200
 BY_CLIENT = "registration"
+# What an operator grants by name, and a client neither asks for nor loses by changing its registration.
+EXCEPTIONS = ("pkce_exempt", "may_act_through", "serves_resources")
+_NOTHING = object()
 # RFC 7592 §2.2: what we state about a registration is not the client's to change.
 OURS = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
 
@@ -175,7 +178,10 @@ class Registrations:
             raise RegistrationRefused(f"{held[0]} is stated by the gateway: leave it out (RFC 7592 §2.2)")
         if "client_secret" in metadata:
             raise RegistrationRefused("client_secret is not kept here in a form to compare: leave it out")
-        client = self._keeping_exceptions(before, submission_of(metadata, limits, self.surroundings))
+        # A client may send back all that it was told (RFC 7592 §2.2), its exceptions among it.
+        granted = {name: value for name, value in metadata_of(before).items() if name in EXCEPTIONS}
+        given = {name: value for name, value in metadata.items() if granted.get(name, _NOTHING) != value}
+        client = self._keeping_exceptions(before, submission_of(given, limits, self.surroundings))
         if client.sector != before.sector:
             raise RegistrationRefused(
                 "sector_identifier_uri: another sector would give every person another sub; register a new client"
@@ -184,13 +190,9 @@ class Registrations:
 
     def _keeping_exceptions(self, before: Client, submission: Submission) -> Client:
         client = checked_client(submission, client_id=before.client_id, client_rules=self.client_rules)
-        kept = replace(
-            client.oauth,
-            pkce_exempt=before.oauth.pkce_exempt,
-            may_act_through=before.oauth.may_act_through,
-            serves_resources=before.oauth.serves_resources,
+        return replace(
+            client, oauth=replace(client.oauth, **{name: getattr(before.oauth, name) for name in EXCEPTIONS})
         )
-        return replace(client, oauth=kept)
 
     def _told(
         self,

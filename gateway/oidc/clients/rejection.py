@@ -15,3 +15,5 @@ class ClientRejected:
     """Whether the client's own key or secret was shown, so that it is the client who failed."""
     by_header: bool = False
     """Whether the `Authorization` header was tried, which the answer then has to name (RFC 6749 §5.2)."""
+    explanation: str | None = None
+    """What to change, which a sandbox alone tells."""
