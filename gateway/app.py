@@ -30,6 +30,8 @@ from gateway.identity.passwords import Passwords
 from gateway.identity.people import People, assemble_people
 from gateway.migrate import is_current
 from gateway.oidc import views as oidc_views
+from gateway.oidc.clients.certificates import ClientCertificates, load_authorities
+from gateway.oidc.doors import install_dpop_nonces
 from gateway.oidc.logout import views as logout_views
 from gateway.oidc.logout.back_channel import KIND as BACK_CHANNEL_LOGOUT
 from gateway.oidc.logout.back_channel import BackChannel
@@ -60,8 +62,10 @@ from gateway.signing.secret_files import load_or_make_secret
 from gateway.signing.signing_keys import SigningKeys
 from gateway.web import health
 from gateway.web.alerts import Alerts
+from gateway.web.client_certificates import with_client_certificate
 from gateway.web.headers import install_headers
 from gateway.web.logs import install_request_log
+from gateway.web.mutual_tls import MutualTls
 from gateway.web.pages import install_pages
 from gateway.web.problems import install_problems
 from gateway.web.proxies import believing_proxies
@@ -251,6 +255,11 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         ticket_key=load_or_make_secret(settings.keys_dir / "tickets.key", keeping.lock),
         sandbox=settings.sandbox,
         client_secret_key=load_or_make_secret(settings.keys_dir / "client-secrets.key", keeping.lock),
+        dpop_nonce_key=load_or_make_secret(settings.keys_dir / "dpop-nonces.key", keeping.lock)
+        if settings.dpop_nonce
+        else None,
+        mtls=settings.mtls_address,
+        client_certificates=_client_certificates(settings),
     )
     return Gateway(
         settings=settings,
@@ -275,7 +284,14 @@ def check_files_and_classes(settings: Settings) -> None:
     periods_with(settings.retention)
     if settings.witness_policy is not None:
         load_policy(settings.witness_policy)
+    _client_certificates(settings)
     _outgoing(settings)
+
+
+def _client_certificates(settings: Settings) -> ClientCertificates | None:
+    if not settings.mutual_tls:
+        return None
+    return ClientCertificates(authorities=load_authorities(settings.client_certificate_authorities))
 
 
 def _outgoing(settings: Settings) -> HttpClient:
@@ -365,11 +381,31 @@ def create_app(gateway: Gateway) -> Flask:
     install_pages(app, demonstration=settings.demonstration)
     # For the web server's worker, which hears the signal.
     app.extensions["gateway.stopping"] = gateway.stopping
-    app.wsgi_app = believing_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[assignment, method-assign]
+    # The certificate is taken from the peer itself, so outside of what looks for the visitor behind the proxies.
+    app.wsgi_app = with_client_certificate(  # type: ignore[assignment, method-assign]
+        believing_proxies(app.wsgi_app, settings.trusted_proxies),
+        header=settings.client_certificate_header,
+        proxies=settings.trusted_proxies,
+    )
+    app.extensions["gateway.mutual_tls"] = _mutual_tls(gateway)
+    install_dpop_nonces(app, gateway.provider.possession.nonces, gateway.clock)
     for blueprint, guard in doors(gateway):
         blueprint.before_request(guard)
         app.register_blueprint(blueprint)
     return app
+
+
+def _mutual_tls(gateway: Gateway) -> MutualTls | None:
+    settings = gateway.settings
+    if settings.mtls_listen is None or settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return MutualTls(
+        listen=settings.mtls_listen,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        authorities=settings.client_certificate_authorities,
+        registered=gateway.provider.registered_certificates,
+    )
 
 
 def _noise_counter(gateway: Gateway) -> Callable[[str, str], None]:

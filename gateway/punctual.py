@@ -7,16 +7,19 @@ the better protection against very many slow clients.
 """
 
 import contextlib
+import copy
 import errno
 import logging
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
-from gunicorn.util import close
+from gunicorn.util import close, parse_address
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 RECEIVE_SECONDS = 5.0
@@ -100,6 +103,14 @@ class PunctualWorker(ThreadWorker):  # type: ignore[misc]
         logging.getLogger("gunicorn.error").addFilter(without_request_lines)
         super().init_process()
 
+    def load_wsgi(self) -> None:
+        """Load the application; where it has an address at which clients show certificates, prepare its TLS."""
+        super().load_wsgi()
+        self.mutual_tls = self.wsgi.extensions.get("gateway.mutual_tls")
+        if self.mutual_tls is not None:
+            self.mutual_tls.start()
+            self.mutual_cfg = _with_ssl_context(self.cfg, self.mutual_tls.context)
+
     def handle_usr1(self, _signal: int, _frame: Any) -> None:
         """Be ready for nothing new."""
         self.wsgi.extensions["gateway.stopping"].set()
@@ -113,7 +124,17 @@ class PunctualWorker(ThreadWorker):  # type: ignore[misc]
                 raise
             return
         self.nr_conns += 1
-        self.enqueue_req(PunctualConnection(self.cfg, client, address, listener.getsockname()))
+        mutual = self.mutual_tls is not None and listener.cfg_addr == parse_address(self.mutual_tls.listen)
+        cfg = self.mutual_cfg if mutual else self.cfg
+        self.enqueue_req(PunctualConnection(cfg, client, address, listener.getsockname()))
+
+
+def _with_ssl_context(cfg: Any, context: Callable[[], ssl.SSLContext]) -> Any:
+    """Return gunicorn's configuration with another TLS: it has one for all addresses."""
+    changed = copy.copy(cfg)
+    changed.settings = {**cfg.settings, "ssl_context": copy.copy(cfg.settings["ssl_context"])}
+    changed.set("ssl_context", lambda _cfg, _default: context())
+    return changed
 
 
 def without_request_lines(record: logging.LogRecord) -> bool:

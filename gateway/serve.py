@@ -51,6 +51,8 @@ def gunicorn_arguments(settings: Settings) -> list[str]:
     ]
     if settings.tls_certificate and settings.tls_key:
         arguments += [f"--certfile={settings.tls_certificate}", f"--keyfile={settings.tls_key}"]
+    if settings.mtls_listen is not None:
+        arguments += [f"--bind={settings.mtls_listen}"]
     return arguments
 
 

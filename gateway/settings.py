@@ -58,6 +58,16 @@ class Settings:
     tls_key: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of our own proxies: only of them is `X-Forwarded-For` believed."""
+    mtls_listen: str | None = None
+    """A second `host:port` at which clients are asked for their certificates (RFC 8705), and browsers never arrive."""
+    mtls_address: str | None = None
+    """How clients reach the endpoints with a certificate, where that is another base address than the issuer's."""
+    client_certificate_header: str | None = None
+    """The header in which our own proxies pass on the certificate of a client."""
+    client_certificate_authorities: Path | None = None
+    """A PEM file of authorities, intermediate ones too, whose certificates name clients (`tls_client_auth`)."""
+    dpop_nonce: bool = False
+    """Whether DPoP proofs need a nonce of ours (RFC 9449 §8)."""
     drain_seconds: float = 0.0
     """How long requests are still taken after SIGTERM, while readiness already says no: for whoever balances load."""
     provider_timeout: float = 10.0
@@ -105,6 +115,7 @@ class Settings:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY belong together.")
         _check_networks(self.trusted_proxies)
+        self._check_mutual_tls()
         _check_listen(self.listen, protected=bool(self.tls_certificate or self.trusted_proxies))
         parse_database_url(self.database_url)
         if len({bool(self.pkcs11_module), bool(self.pkcs11_token), bool(self.pkcs11_pin)}) > 1:
@@ -113,6 +124,38 @@ class Settings:
             raise SettingsError("GATEWAY_EXCHANGE_LEASE must be longer than GATEWAY_PROVIDER_TIMEOUT.")
         if self.witness_policy is not None and self.witness_timeout * 2 > self.merge_delay:
             raise SettingsError("GATEWAY_WITNESS_TIMEOUT must be at most half of GATEWAY_MERGE_DELAY.")
+
+    def _check_mutual_tls(self) -> None:
+        if self.mtls_listen is not None and not (self.tls_certificate and self.mtls_address):
+            raise SettingsError(
+                "GATEWAY_MTLS_LISTEN needs GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY, and in GATEWAY_MTLS_ADDRESS "
+                "the https address by which clients reach it."
+            )
+        if self.mtls_listen is not None and not re.search(r":[0-9]+$", self.mtls_listen):
+            raise SettingsError("GATEWAY_MTLS_LISTEN must be host:port, such as 127.0.0.1:8443.")
+        if self.mtls_listen == self.listen:
+            raise SettingsError("GATEWAY_MTLS_LISTEN must be another address than GATEWAY_LISTEN.")
+        if self.client_certificate_header is not None:
+            if not self.trusted_proxies:
+                raise SettingsError(
+                    "GATEWAY_CLIENT_CERTIFICATE_HEADER is believed of proxies alone: name them in "
+                    "GATEWAY_TRUSTED_PROXIES."
+                )
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", self.client_certificate_header):
+                raise SettingsError("GATEWAY_CLIENT_CERTIFICATE_HEADER must be a header's name, such as Client-Cert.")
+        if self.mtls_address is not None:
+            parts = urlsplit(self.mtls_address)
+            if parts.scheme != "https" or not parts.netloc or parts.path or parts.query or parts.fragment:
+                raise SettingsError("GATEWAY_MTLS_ADDRESS must be https://host or https://host:port, and no more.")
+            if not self.mutual_tls:
+                raise SettingsError(
+                    "GATEWAY_MTLS_ADDRESS needs GATEWAY_MTLS_LISTEN, or GATEWAY_CLIENT_CERTIFICATE_HEADER."
+                )
+
+    @property
+    def mutual_tls(self) -> bool:
+        """Whether clients can show certificates here: to this gateway itself, or to a proxy of ours."""
+        return self.mtls_listen is not None or self.client_certificate_header is not None
 
     @property
     def secure_cookies(self) -> bool:
@@ -258,6 +301,11 @@ def _read(env: Env) -> Settings:
         tls_certificate=env.path("TLS_CERTIFICATE", None),
         tls_key=env.path("TLS_KEY", None),
         trusted_proxies=tuple(env.list("TRUSTED_PROXIES", [])),
+        mtls_listen=env.str("MTLS_LISTEN", None),
+        mtls_address=env.str("MTLS_ADDRESS", None),
+        client_certificate_header=env.str("CLIENT_CERTIFICATE_HEADER", None),
+        client_certificate_authorities=env.path("CLIENT_CERTIFICATE_AUTHORITIES", None),
+        dpop_nonce=env.bool("DPOP_NONCE", False),
         drain_seconds=env.float("DRAIN_SECONDS", 0.0, validate=validate.Range(min=0.0, max=300.0)),
         provider_timeout=env.float("PROVIDER_TIMEOUT", 10.0, validate=validate.Range(min=0.1)),
         exchange_lease=env.float("EXCHANGE_LEASE", 30.0, validate=validate.Range(min=0.2)),

@@ -2,13 +2,15 @@
 
 import json
 
-from flask import Request, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.datastructures import MultiDict
 
+from gateway.clock import Clock
 from gateway.identity.caller import Presented
 from gateway.oidc.errors import ParametersMalformed
 from gateway.oidc.oauth_errors import OAuthAnswer
 from gateway.oidc.parameters import Parameters, parse_parameters
+from gateway.oidc.possession import DPoPNonces
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -46,3 +48,15 @@ def json_response(answer: OAuthAnswer) -> Response:
 def source() -> str:
     """Return the visitor's network address."""
     return request.remote_addr or "unknown"
+
+
+def install_dpop_nonces(app: Flask, nonces: DPoPNonces | None, clock: Clock) -> None:
+    """Give the answer to every DPoP proof the nonce for the next one (RFC 9449 §8.1, §8.2); None: none is needed."""
+    if nonces is None:
+        return
+
+    @app.after_request
+    def with_nonce(response: Response) -> Response:
+        if "DPoP" in request.headers:
+            response.headers["DPoP-Nonce"] = nonces.current(clock.now())
+        return response

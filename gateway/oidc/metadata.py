@@ -1,5 +1,6 @@
 """What the provider says about itself (OIDC Discovery 1.0 §3, RFC 8414 §2): what works, and nothing else."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.identity.assurance import LEVELS
@@ -10,6 +11,7 @@ from gateway.oidc.clients.assertion import ALGORITHMS as ASSERTION_ALGORITHMS
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.tokens.endpoint import GRANT_TYPES
 from gateway.oidc.tokens.response_signing import ALGORITHMS as RESPONSE_ALGORITHMS
+from gateway.wire.dpop import ALGORITHMS as PROOF_ALGORITHMS
 
 CLAIMS = (
     *("iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "at_hash"),
@@ -19,8 +21,12 @@ CLAIMS = (
 UNREACHABLE_LEVELS = ("AAL3",)
 
 
-def metadata(endpoints: Endpoints) -> dict[str, Any]:
-    """Return the discovery document, the same for OpenID Connect and for OAuth."""
+def metadata(endpoints: Endpoints, *, authentication_methods: Sequence[str], certificates: bool) -> dict[str, Any]:
+    """Return the discovery document, the same for OpenID Connect and for OAuth.
+
+    `authentication_methods` are those by which clients can authenticate here; `certificates` says whether they can show
+    one, and have tokens bound to it.
+    """
     return {
         "issuer": endpoints.issuer,
         "authorization_endpoint": endpoints.authorization,
@@ -52,9 +58,12 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
         "userinfo_signing_alg_values_supported": list(RESPONSE_ALGORITHMS),
         # RFC 9701 §7.
         "introspection_signing_alg_values_supported": list(RESPONSE_ALGORITHMS),
-        **_authentication("token"),
-        **_authentication("introspection"),
-        **_authentication("revocation"),
+        **_authentication("token", authentication_methods),
+        **_authentication("introspection", authentication_methods),
+        **_authentication("revocation", authentication_methods),
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": certificates,
+        **_with_certificate(endpoints),
         "claim_types_supported": ["normal"],
         "claims_supported": list(CLAIMS),
         "prompt_values_supported": list(PROMPTS),
@@ -73,9 +82,23 @@ def metadata(endpoints: Endpoints) -> dict[str, Any]:
     }
 
 
-def _authentication(endpoint: str) -> dict[str, list[str]]:
+def _with_certificate(endpoints: Endpoints) -> dict[str, dict[str, str]]:
+    # RFC 8705 §5: where clients with a certificate go instead, because browsers would ask people for one there.
+    if endpoints.mtls is None:
+        return {}
+    called = {
+        "token_endpoint": endpoints.token,
+        "pushed_authorization_request_endpoint": endpoints.pushed_authorization,
+        "userinfo_endpoint": endpoints.userinfo,
+        "introspection_endpoint": endpoints.introspection,
+        "revocation_endpoint": endpoints.revocation,
+    }
+    return {"mtls_endpoint_aliases": {name: endpoints.with_certificate(address) for name, address in called.items()}}
+
+
+def _authentication(endpoint: str, methods: Sequence[str]) -> dict[str, list[str]]:
     # RFC 8414 §2: the same way in at every endpoint that authenticates clients, and said of each.
     return {
-        f"{endpoint}_endpoint_auth_methods_supported": ["private_key_jwt"],
+        f"{endpoint}_endpoint_auth_methods_supported": list(methods),
         f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
     }

@@ -25,7 +25,7 @@ from gateway.oidc.authorization.pushing import PushedRequests
 from gateway.oidc.authorization.request import Asked, AuthorizationRequest, find_asker
 from gateway.oidc.authorization.tickets import Ticket, Tickets
 from gateway.oidc.clients.authentication import ClientAuthentication
-from gateway.oidc.clients.certificates import ClientCertificates
+from gateway.oidc.clients.certificates import ClientCertificates, clients_with_certificates, first_certificate
 from gateway.oidc.clients.key_sets import KeySets
 from gateway.oidc.clients.registrar import Registrar, fapi_rule, surroundings_of
 from gateway.oidc.clients.registration import Registrations
@@ -213,6 +213,18 @@ class OpenIDProvider:
         with self.database.read() as session:
             return explain_request(session, sent)
 
+    def registered_certificates(self) -> tuple[bytes, ...]:
+        """Return the certificates (DER) that clients registered with their keys; may fetch, outside any transaction."""
+        with self.database.read() as session:
+            clients = clients_with_certificates(session)
+        now = self.clock.now()
+        return tuple(
+            certificate
+            for client in clients
+            for key in self.key_sets.keys_of(client, kid=None, now=now)
+            if (certificate := first_certificate(key)) is not None
+        )
+
     def count_stranger(self, *, source: str, code: str) -> None:
         """Count a request of nobody we know."""
         self.audit.count_stranger(source=source, code=code, at=self.clock.now())
@@ -237,8 +249,8 @@ def assemble_provider(
 ) -> OpenIDProvider:
     """Put the provider together. Keys are 256-bit secrets shared by every worker and node.
 
-    With `dpop_nonce_key`, DPoP proofs need a nonce; `mtls` is the base address where clients are asked for
-    certificates.
+    With `dpop_nonce_key`, DPoP proofs need a nonce; with `client_certificates`, clients can show theirs, at the base
+    address `mtls` where that is another one.
     """
     endpoints = Endpoints(issuer=issuer, sharing=sharing_resource, mtls=mtls)
     possession = Possession(
@@ -258,7 +270,7 @@ def assemble_provider(
         audit=audit,
         endpoints=endpoints,
         secrets=ClientSecrets(client_secret_key),
-        certificates=client_certificates or ClientCertificates(),
+        certificates=client_certificates,
         keys_of=key_sets.keys_of,
         explain=explain_rejection if sandbox else None,
     )

@@ -41,10 +41,18 @@ class _Doors:
     provider: OpenIDProvider
 
     def openid_configuration(self) -> Response:
-        return _published(metadata(self.provider.endpoints))
+        return _published(self._metadata())
 
     def oauth_authorization_server(self) -> Response:
-        return _published(metadata(self.provider.endpoints))
+        return _published(self._metadata())
+
+    def _metadata(self) -> dict[str, object]:
+        authentication = self.provider.client_authentication
+        return metadata(
+            self.provider.endpoints,
+            authentication_methods=authentication.methods,
+            certificates=authentication.certificates is not None,
+        )
 
     def jwks(self) -> Response:
         keys = self.provider.signing.public_jwks(Purpose.TOKENS)

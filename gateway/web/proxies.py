@@ -28,7 +28,7 @@ def visitors_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) 
     """Return the nearest address that is not a trusted proxy's; a hop that is no address is not looked beyond."""
     nearest = peer
     hops = [hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []
-    while _is_trusted(nearest, trusted) and hops:
+    while is_trusted(nearest, trusted) and hops:
         address = _address(hops.pop())
         if address is None:
             return nearest
@@ -36,7 +36,8 @@ def visitors_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) 
     return nearest
 
 
-def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(text: str, trusted: Sequence[Network]) -> bool:
+    """Tell whether an address is a trusted proxy's; what is no address is not."""
     address = _address(text)
     return address is not None and any(address in network for network in trusted)
 

@@ -114,7 +114,8 @@ class ClientAuthentication:
     audit: AuditLog
     endpoints: Endpoints
     secrets: ClientSecrets
-    certificates: ClientCertificates = field(default_factory=ClientCertificates)
+    certificates: ClientCertificates | None = None
+    """None: no certificate can be shown here."""
     keys_of: KeysOf = keys_by_value
     explain: Callable[[RejectedProof], str] | None = None
     """Says what to change; in a sandbox alone."""
@@ -122,7 +123,8 @@ class ClientAuthentication:
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods that work here (`token_endpoint_auth_methods_supported`)."""
-        return (BY_ASSERTION, *self.certificates.methods, *BY_SECRET)
+        by_certificate = self.certificates.methods if self.certificates is not None else ()
+        return (BY_ASSERTION, *by_certificate, *BY_SECRET)
 
     def verify(self, form: Parameters, presented: Presented, *, now: datetime) -> AuthenticatedClient | ClientRejected:
         """Find out who asks, without writing; outside any transaction. The caller has refused repeated parameters."""
@@ -162,7 +164,7 @@ class ClientAuthentication:
     def _by_certificate(
         self, client: Client, presented: Presented, now: datetime
     ) -> AuthenticatedClient | ClientRejected:
-        if presented.certificate is None:
+        if presented.certificate is None or self.certificates is None:
             return ClientRejected(reason="no_certificate", client=client)
         try:
             keys = self.keys_of(client, kid=None, now=now)

@@ -14,8 +14,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy.orm import Session
 
-from gateway.directory.members import Client
+from gateway.directory.members import Client, list_clients
 from gateway.errors import GatewayError, SettingsError
 from gateway.wire.encoding import b64_decode
 from gateway.wire.keys import Jwk, thumbprint
@@ -78,6 +79,17 @@ class ClientCertificates:
             if authority.not_valid_before_utc <= now <= authority.not_valid_after_utc and _issued(shown, authority):
                 return
         raise CertificateInvalid("certificate_of_no_authority")
+
+
+def clients_with_certificates(session: Session) -> tuple[Client, ...]:
+    """Return the active clients that may show a certificate which they registered with their keys."""
+    return tuple(client for client in list_clients(session) if client.active and _may_show_its_own(client))
+
+
+def _may_show_its_own(client: Client) -> bool:
+    settings = client.oauth
+    by_it = settings.token_endpoint_auth_method == SELF_SIGNED
+    return by_it or settings.tls_client_certificate_bound_access_tokens or settings.fapi2
 
 
 def load_authorities(path: Path | None) -> tuple[x509.Certificate, ...]:
