@@ -92,11 +92,16 @@ class _Doors:
         asked = self.provider.find_asker(sent, arrived_at=progress.started_at)
         try:
             checked = check_authorization(asked)
+        except AuthorizationRefused as error:
+            # Whoever sent the browser here: a client's name is no secret, so this counts as a stranger's request.
+            self.provider.count_stranger(source=source(), code=f"oidc.authorization.{error.code}")
+            return _respond_with_error(self.provider, asked, error)
+        try:
             if always_continue:
                 return redirect(self.provider.address_to_continue(checked, progress), 303)
             return self._answer_checked(checked, progress, form=ConsentForm() if consenting else None)
         except AuthorizationRefused as error:
-            return _respond(self.provider, asked, {"error": error.code, "error_description": error.public})
+            return _respond_with_error(self.provider, asked, error)
 
     def _answer_checked(
         self, checked: AuthorizationRequest, progress: Progress, *, form: ConsentForm | None
@@ -161,6 +166,11 @@ class _Doors:
             **context,
         )
         return Response(html, 400 if form is not None and form.errors else 200)
+
+
+def _respond_with_error(provider: OpenIDProvider, asked: Asked, error: AuthorizationRefused) -> AnyResponse:
+    """RFC 6749 §4.1.2.1."""
+    return _respond(provider, asked, {"error": error.code, "error_description": error.public})
 
 
 def _respond(provider: OpenIDProvider, asked: Asked, members: Members) -> AnyResponse:

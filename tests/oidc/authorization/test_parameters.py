@@ -5,7 +5,9 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
+from sqlalchemy import func, select
 
+from gateway.audit.models import NoiseRow
 from gateway.directory.oauth import OAuthSettings
 from gateway.oidc.claims_request import ClaimAsked, ClaimsRequest
 from tests.kit.oidc_world import Answer, OidcWorld
@@ -167,6 +169,20 @@ def test_a_repeated_name_or_address_of_the_asker_is_a_page(world: OidcWorld, nam
     page = browser.get(f"{address}&{name}={Answer(address=address).parameters[name]}")
     assert page.status_code == 400
     assert "Location" not in page.headers
+
+
+def test_a_request_that_nobody_signed_is_counted_and_no_event_of_anybody(world: OidcWorld) -> None:
+    rp, browser = world.relying_party(scopes=("openid",)), world.signed_in(world.officer())
+
+    def counted() -> int:
+        with world.gateway.database.read() as session:
+            seen = select(func.sum(NoiseRow.count)).where(NoiseRow.code == "oidc.authorization.invalid_scope")
+            return session.scalar(seen) or 0
+
+    before = counted()
+    assert error_of(browser.get(rp.request(scope="openid email")[0])) == "invalid_scope"
+    assert counted() == before + 1
+    assert world.events("oidc.authorization.refused") == []
 
 
 def test_several_resources_may_be_asked_for(world: OidcWorld) -> None:
