@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import settings
 
 from gateway.db import Database
@@ -146,7 +147,7 @@ def _rsa_keys_made_once() -> Iterator[None]:
 
     A gateway has two at first, and two more after one rotation: four in turn are never the same in one folder.
     """
-    stock: list[PrivateKeySigner] = []
+    stock: list[rsa.RSAPrivateKey] = []
     turns = count()
 
     def new_signer(algorithm: str) -> PrivateKeySigner:
@@ -154,8 +155,8 @@ def _rsa_keys_made_once() -> Iterator[None]:
             return PrivateKeySigner.generate(algorithm)
         turn = next(turns) % 4
         while len(stock) <= turn:
-            stock.append(PrivateKeySigner.generate("RS256"))
-        return PrivateKeySigner(stock[turn]._private_key, algorithm=algorithm)
+            stock.append(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        return PrivateKeySigner(stock[turn], algorithm=algorithm)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.signing.rotation.new_signer", new_signer)

@@ -14,12 +14,14 @@ from gateway.signing.key_files import IN_THE_CLEAR, Keeping, Key, key_files, rea
 from gateway.signing.purposes import ALGORITHMS, Purpose
 from gateway.signing.recording import record_added, record_log_key_retired, record_past
 from gateway.signing.rotation import (
+    PastKey,
     add_key,
     find_past_key,
     load_keys,
     past_keys,
     retire_key,
     retire_log_key,
+    retire_over,
     revoke_key,
     revoke_past_key,
 )
@@ -160,14 +162,15 @@ def _retire_of_the_tokens(context: KeysContext, number: str) -> None:
     # Of one that an earlier release rotated nobody knows when it signed last; the operator does.
     if state is not State.OVER and not (state is State.KEPT and superseded_at(key, keys) is None):
         raise KeyNotRetired(f"Key {number} is needed: it is {state}. If it was stolen: `gateway keys revoke`.")
-    past = retire_key(context.keys_dir, key, context.keeping, now=now)
-    with context.database.write() as session:
-        record_past(session, context.audit, past, by=BY, now=now)
+    _record_past(context, retire_key(context.keys_dir, key, context.keeping, now=now))
     click.echo(f"key {number} of the tokens: retired")
 
 
 def _revoke(context: KeysContext, number: str) -> None:
     now = context.clock.now()
+    # First what is over: with this key its end goes, and an older one would seem to be needed again.
+    for over in retire_over(context.keys_dir, context.keeping, now=now):
+        _record_past(context, over)
     past = find_past_key(context.keys_dir, number)
     if past is not None:
         past = revoke_past_key(context.keys_dir, past, now=now)
@@ -178,10 +181,14 @@ def _revoke(context: KeysContext, number: str) -> None:
             made = _added(context, Purpose.TOKENS, key.algorithm, at_once=True)
             click.echo(f"{made.path}: made for {made.algorithm}; signs now")
         past = revoke_key(context.keys_dir, key, context.keeping, now=now)
-    with context.database.write() as session:
-        record_past(session, context.audit, past, by=BY, now=now)
+    _record_past(context, past)
     click.echo(f"key {number} of the tokens: revoked")
     click.echo(REVOKED_MEANS.format(number=number))
+
+
+def _record_past(context: KeysContext, past: PastKey) -> None:
+    with context.database.write() as session:
+        record_past(session, context.audit, past, by=BY, now=context.clock.now())
 
 
 def _numbered(keys: tuple[Key, ...], number: str) -> Key:

@@ -123,6 +123,13 @@ def next_number(keys_dir: Path, purpose: Purpose) -> str:
     return f"{number:04d}"
 
 
+def retire_over(keys_dir: Path, keeping: Keeping = IN_THE_CLEAR, *, now: datetime) -> tuple[PastKey, ...]:
+    """Set aside every key of the tokens that is over; returns what remains of each."""
+    keys = load_keys(keys_dir, Purpose.TOKENS, keeping)
+    over = [key for key in keys if state_of(key, keys, Purpose.TOKENS, now=now) is State.OVER]
+    return tuple(retire_key(keys_dir, key, keeping, now=now) for key in over)
+
+
 def retire_key(keys_dir: Path, key: Key, keeping: Keeping = IN_THE_CLEAR, *, now: datetime) -> PastKey:
     """Set a key of the tokens aside that is over: its public half stays, for old ID tokens given as hints."""
     return _set_aside(keys_dir, key, keeping, folder=RETIRED, now=now)

@@ -24,9 +24,8 @@ from gateway.signing.rotation import (
     make_missing_keys,
     next_number,
     past_keys,
-    retire_key,
+    retire_over,
 )
-from gateway.signing.states import State, state_of
 
 log = structlog.get_logger("gateway.signing")
 
@@ -58,12 +57,10 @@ class KeySchedule:
         return changed
 
     def _retire(self, now: datetime) -> int:
-        keys = load_keys(self.keys_dir, Purpose.TOKENS, self.keeping)
-        over = [key for key in keys if state_of(key, keys, Purpose.TOKENS, now=now) is State.OVER]
-        for key in over:
-            retire_key(self.keys_dir, key, self.keeping, now=now)
-            log.info("key retired", purpose=Purpose.TOKENS, number=key.number, algorithm=key.algorithm)
-        return len(over)
+        retired = retire_over(self.keys_dir, self.keeping, now=now)
+        for past in retired:
+            log.info("key retired", purpose=Purpose.TOKENS, number=past.number, algorithm=past.jwk["alg"])
+        return len(retired)
 
     def _rotate(self, now: datetime) -> int:
         # An earlier release knew one algorithm only; nothing waits for these, so they sign at once.

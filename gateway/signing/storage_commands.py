@@ -38,9 +38,7 @@ def storage_commands(open_settings: Callable[[], Settings]) -> tuple[click.Comma
         """
         keys_dir, lock = _opened(open_settings())
         change_passphrase(keys_dir, lock, new.read_text(encoding="utf-8").strip())
-        click.echo(
-            "The passphrase was changed: put the new one into the settings. What runs is not disturbed."
-        )
+        click.echo("The passphrase was changed: put the new one into the settings. What runs is not disturbed.")
 
     return encrypt, decrypt, passphrase
 

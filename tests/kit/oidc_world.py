@@ -53,6 +53,7 @@ from gateway.identity.security_codes import code_at, generate_code_secret
 from gateway.identity.sessions import begin_session
 from gateway.serve import gunicorn_arguments
 from gateway.settings import Settings
+from gateway.signing.keeping import open_keeping
 from gateway.signing.signing_keys import make_missing_keys
 from gateway.wire.encoding import b64url_encode
 from gateway.wire.jws import issue_jwt
@@ -374,9 +375,10 @@ def settings_for(*, database_url: str, state_dir: Path, port: int) -> Settings:
 
 
 @contextmanager
-def in_this_process(*, database_url: str, state_dir: Path, clock: Clock) -> Iterator[OidcWorld]:
-    """Serve from a thread of this process."""
+def in_this_process(*, database_url: str, state_dir: Path, clock: Clock, **changes: Any) -> Iterator[OidcWorld]:
+    """Serve from a thread of this process; `changes` replace settings."""
     settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
+    settings = replace(settings, **changes)
     world = _world(settings, clock, passwords=Passwords(memory_kib=8, passes=1))
     host, _, port = settings.listen.partition(":")
     server = make_server(host, int(port), create_app(world.gateway), threaded=True)
@@ -415,7 +417,7 @@ def under_gunicorn(processes: Processes, *, database_url: str, state_dir: Path) 
 
 
 def _world(settings: Settings, clock: Clock, *, passwords: Passwords | None = None) -> OidcWorld:
-    make_missing_keys(settings.keys_dir)
+    make_missing_keys(settings.keys_dir, open_keeping(settings))
     gateway = assemble(settings, clock=clock, passwords=passwords)
     with gateway.database.write() as session:
         member = Member(code=COUNCIL, name="Blackburn with Darwen Borough Council", kind="council")
