@@ -25,12 +25,14 @@ from gateway.wire.jws import (
     unverified_header,
     verify_jws,
 )
-from gateway.wire.keys import Jwk
+from gateway.wire.keys import Jwk, algorithm_name
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# FAPI 2.0 §5.4.1, and for every client. `EdDSA` is the older name of Ed25519 (RFC 9864). Nothing symmetric, and never
-# `none`.
-ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
+# FAPI 2.0 §5.4.1. `EdDSA` is the older name of Ed25519 (RFC 9864). Nothing symmetric, and never `none`.
+FAPI_ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
+# OIDC Discovery §3: servers should take RS256, which is all that much software signs with; only with a key that is
+# registered for it, and never from a FAPI client.
+ALGORITHMS = (*FAPI_ALGORITHMS, "RS256")
 TYPES = ("jwt", "client-authentication+jwt")
 # Widely used libraries state an hour; such an assertion is accepted for the five minutes after its `iat`.
 LONGEST_LIFETIME = timedelta(minutes=5)
@@ -102,7 +104,8 @@ def verify_assertion(assertion: str, expected: Expected, *, keys: Sequence[Jwk])
     """Verify an assertion with the keys of the client it names."""
     client, signed = expected.client, False
     try:
-        verified = verify_jws(assertion, keys=keys, typ=_accepted_type(assertion), algorithms=ALGORITHMS)
+        algorithms = _algorithms_for(client)
+        verified = verify_jws(assertion, keys=keys, typ=_accepted_type(assertion), algorithms=algorithms)
         signed = True
         claims = parse_claims(verified)
         for check in CHECKS:
@@ -179,6 +182,13 @@ def check_id(claims: Mapping[str, Any], _expected: Expected) -> None:
 
 
 CHECKS = (check_subject, check_audience, check_times, check_lifetime, check_id)
+
+
+def _algorithms_for(client: Client) -> tuple[str, ...]:
+    accepted = FAPI_ALGORITHMS if client.oauth.fapi2 else ALGORITHMS
+    # OIDC Registration §2: a client that named its algorithm is held to it, whatever it is called.
+    named = client.oauth.token_endpoint_auth_signing_alg
+    return accepted if named is None else tuple(one for one in accepted if algorithm_name(one) == algorithm_name(named))
 
 
 def _accepted_type(assertion: str) -> str | None:

@@ -147,7 +147,7 @@ def test_a_client_id_beside_must_be_the_same_client(world: OidcWorld, rp: Relyin
     assert rp.ask(grant_type="client_credentials", client_id=rp.client.client_id).status_code == 200
 
 
-@pytest.mark.parametrize("algorithm", ["ES256", "PS256", "Ed25519"])
+@pytest.mark.parametrize("algorithm", ["ES256", "PS256", "RS256", "Ed25519"])
 def test_every_algorithm_we_say_we_accept_is_accepted(world: OidcWorld, algorithm: str) -> None:
     rp = world.relying_party(signer=PrivateKeySigner.generate(algorithm))
     assert rp.ask(grant_type="client_credentials").status_code == 200
