@@ -16,7 +16,8 @@ from gateway.identity.sessions import ListedSession, SignedIn, find_signed_in, l
 from gateway.oidc.logout.front_channel import Frame, frames_for
 from gateway.oidc.logout.requests import LogoutRefused, LogoutRequest, LogoutTickets, check_logout_request
 from gateway.oidc.parameters import Parameters
-from gateway.signing.signing_keys import Purpose, SigningKeys
+from gateway.signing.purposes import Purpose
+from gateway.signing.signing_keys import SigningKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
