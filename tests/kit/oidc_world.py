@@ -203,13 +203,19 @@ class RelyingParty:
         given = {name: value for name, value in claims.items() if value is not None}
         return issue_jwt(given, typ=typ, signer=signer or self.signer)
 
-    def post_token(self, pairs: Sequence[tuple[str, str]]) -> requests.Response:
+    def post_token(
+        self, pairs: Sequence[tuple[str, str]], *, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
         """Send exactly these parameters to the token endpoint."""
         with requests.Session() as session:
             session.trust_env = False
-            return session.post(f"{self.issuer}/token", data=list(pairs), timeout=20, allow_redirects=False)
+            return session.post(
+                f"{self.issuer}/token", data=list(pairs), headers=headers, timeout=20, allow_redirects=False
+            )
 
-    def ask(self, *, assertion: str | None = None, **parameters: Any) -> requests.Response:
+    def ask(
+        self, *, assertion: str | None = None, headers: Mapping[str, str] | None = None, **parameters: Any
+    ) -> requests.Response:
         """Ask for tokens, authenticated by a new assertion or the one given."""
         pairs = [
             ("client_assertion_type", ASSERTION_TYPE),
@@ -217,7 +223,7 @@ class RelyingParty:
         ]
         for name, value in parameters.items():
             pairs += [(name, item) for item in ([value] if isinstance(value, str) else value or [])]
-        return self.post_token(pairs)
+        return self.post_token(pairs, headers=headers)
 
     def redeem(self, code: str, verifier: str | None, **changes: Any) -> requests.Response:
         """Redeem a code."""

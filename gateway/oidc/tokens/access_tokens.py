@@ -131,7 +131,11 @@ class AccessTokens:
         Nothing is written: a DPoP proof that came with the token is used up by `use_up`, outside this session.
         """
         shown = shown_token(presented)
-        token = self._find(session, shown.unverified, audience=audience, now=now)
+        try:
+            token = self._find(session, shown.unverified, audience=audience, now=now)
+        except TokenRefused as refused:
+            # RFC 9449 §7.1: the challenge is for the scheme that was tried.
+            raise TokenRefused(detail=refused.detail, scheme=shown.scheme) from refused
         return replace(token, proof=self._check_sender(token.claims, shown, presented, now=now))
 
     def find(self, session: Session, unverified: str, *, now: datetime) -> VerifiedAccessToken:
