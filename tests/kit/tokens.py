@@ -1,5 +1,6 @@
 """What the tests of tokens share: ways to ask about them, and to read them with somebody else's library."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -14,7 +15,9 @@ EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 
-def post(rp: RelyingParty, path: str, *, headers: dict[str, str] | None = None, **parameters: str) -> requests.Response:
+def post(
+    rp: RelyingParty, path: str, *, headers: Mapping[str, str] | None = None, **parameters: Any
+) -> requests.Response:
     """Call an endpoint at which clients authenticate."""
     authentication = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": rp.assertion()}
     with requests.Session() as session:
@@ -33,7 +36,7 @@ def refresh(rp: RelyingParty, token: str, **parameters: Any) -> requests.Respons
     return rp.ask(grant_type="refresh_token", refresh_token=token, **parameters)
 
 
-def with_proof(rp: RelyingParty, key: Signer, **parameters: str) -> requests.Response:
+def with_proof(rp: RelyingParty, key: Signer, **parameters: Any) -> requests.Response:
     """Ask for tokens with a DPoP proof by this key."""
     return post(rp, "/token", headers={"DPoP": dpop_proof(rp, key, f"{rp.issuer}/token")}, **parameters)
 

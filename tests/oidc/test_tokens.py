@@ -166,13 +166,6 @@ def test_without_a_usable_token_the_answer_is_a_challenge(world: OidcWorld, head
     assert ("error=" in challenge) == (header in {"Bearer a.b.c", "Bearer x", "DPoP x"})
 
 
-def test_a_token_in_the_address_or_body_is_not_looked_at(world: OidcWorld) -> None:
-    rp = world.relying_party()
-    token = rp.tokens(world.browser(), world.officer())["access_token"]
-    assert rp.userinfo("", headers={}, params={"access_token": token}).status_code == 401
-    assert rp.userinfo("", headers={}, method="POST", data={"access_token": token}).status_code == 401
-
-
 def test_an_id_token_is_no_access_token(world: OidcWorld) -> None:
     rp = world.relying_party()
     tokens = rp.tokens(world.browser(), world.officer())
