@@ -176,6 +176,10 @@ class Gateway:
             stopping=self.stopping,
         )
 
+    def outgoing(self) -> HttpClient:
+        """Return the way out: to addresses of clients, for what is asked of them now."""
+        return _outgoing(self.settings)
+
     def merge_delay(self) -> MergeDelay:
         """Return what watches, for one process, whether the log is published as soon as was promised."""
         return MergeDelay(

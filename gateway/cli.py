@@ -1,14 +1,11 @@
 """The `gateway` command: what operators do, assembled from the rooms' own commands."""
 
-import json
 import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
 from gateway.app import Gateway, assemble, check_files_and_classes
@@ -17,11 +14,13 @@ from gateway.backup.commands import backup_command, restore_command
 from gateway.clock import SystemClock
 from gateway.demo.commands import Prepared, demo_command
 from gateway.demo.world import WorldTools
-from gateway.directory.members import list_clients, list_members
+from gateway.directory.commands import MembersContext, members_group
 from gateway.errors import GatewayError, SettingsError
 from gateway.identity.commands import AccountsContext, accounts_group
 from gateway.identity.session_commands import sessions_group
 from gateway.migrate import migrate
+from gateway.oidc.clients.command_context import ClientsContext
+from gateway.oidc.clients.commands import clients_group
 from gateway.outbox.commands import OutboxContext, outbox_group
 from gateway.policy.commands import policy_group
 from gateway.serve import serve
@@ -190,34 +189,14 @@ for key_command in (*key_commands(_keys_context), *storage_commands(_settings)):
     keys.add_command(key_command)
 
 
-@main.group()
-def clients() -> None:
-    """Members' systems: which there are, and how each is registered."""
+def _clients_context() -> ClientsContext:
+    gateway = _gateway()
+    return ClientsContext(provider=gateway.provider, http=gateway.outgoing())
 
 
-@clients.command("list")
-def clients_list() -> None:
-    """List members and their systems."""
-    with _gateway().database.read() as session:
-        members = {member.code: member for member in list_members(session)}
-        found = list_clients(session)
-    table = Table("member", "client", "kinds", "active", "keys")
-    for client in found:
-        member = members[client.member_code]
-        active = "yes" if client.active and member.active else "no"
-        table.add_row(member.name, client.client_id, ", ".join(client.kinds), active, str(len(client.keys)))
-    Console().print(table)
-
-
-@clients.command("show")
-@click.argument("client_id")
-def clients_show(client_id: str) -> None:
-    """Show one system's registration as JSON."""
-    with _gateway().database.read() as session:
-        found = next((client for client in list_clients(session) if client.client_id == client_id), None)
-    if found is None:
-        raise click.ClickException(f"there is no client {client_id}")
-    click.echo(json.dumps({name: getattr(found, name) for name in found.__dataclass_fields__}, indent=2, default=list))
+def _members_context() -> MembersContext:
+    gateway = _gateway()
+    return MembersContext(database=gateway.database, audit=gateway.audit, clock=gateway.clock)
 
 
 def _accounts_context() -> AccountsContext:
@@ -270,6 +249,8 @@ main.add_command(agreements_group(_agreements_context))
 main.add_command(audit_group(_audit_context))
 main.add_command(backup_command(_gateway))
 main.add_command(restore_command(_settings, _patient_gateway))
+main.add_command(clients_group(_clients_context))
 main.add_command(demo_command(_prepare_demo))
+main.add_command(members_group(_members_context))
 main.add_command(outbox_group(_outbox_context))
 main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

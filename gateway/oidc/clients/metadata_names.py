@@ -66,7 +66,6 @@ def metadata_of(client: Client, *, issued_at: datetime | None = None) -> dict[st
         "client_name": client.name,
         "application_type": "web",
         "subject_type": "pairwise",
-        "scope": " ".join(client.scopes),
         "redirect_uris": list(client.redirect_uris),
         "post_logout_redirect_uris": list(client.post_logout_redirect_uris),
         "grant_types": list(client.grant_types),
@@ -75,6 +74,8 @@ def metadata_of(client: Client, *, issued_at: datetime | None = None) -> dict[st
         "account_kinds": list(client.account_kinds),
         "resources": list(client.resources),
     }
+    if client.scopes:
+        plain["scope"] = " ".join(client.scopes)
     if issued_at is not None:
         plain["client_id_issued_at"] = int(issued_at.timestamp())
     if settings.jwks_uri is None and client.keys:

@@ -1,0 +1,135 @@
+"""`gateway members`: the organisations that take part."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.audit.append import AuditLog
+from gateway.clock import Clock
+from gateway.db import Database
+from gateway.directory.members import OVERSIGHT_BODY, Jwk, Member, list_members
+from gateway.directory.registration import register_member
+from gateway.errors import GatewayError
+from gateway.wire.encoding import parse_json_object
+from gateway.wire.keys import algorithm_of, thumbprint
+
+BY = "command line"
+KINDS = ("department", "agency", "council", "shared-service centre", OVERSIGHT_BODY)
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,39}")
+_PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersContext:
+    """What these commands work on."""
+
+    database: Database
+    audit: AuditLog
+    clock: Clock
+
+
+def members_group(open_context: Callable[[], MembersContext]) -> click.Group:
+    """Make the group; `open_context` is called when a command runs, not before."""
+    group = click.Group("members", help="Organisations that take part: departments, councils, oversight bodies.")
+    _add_looking(group, open_context)
+    _add_changing(group, open_context)
+    return group
+
+
+def _add_looking(group: click.Group, open_context: Callable[[], MembersContext]) -> None:
+    @group.command("list")
+    def list_command() -> None:
+        """List every organisation, inactive ones included."""
+        with open_context().database.read() as session:
+            found = list_members(session)
+        table = Table("code", "name", "kind", "active", "keys")
+        for member in found:
+            table.add_row(
+                member.code, member.name, member.kind, "yes" if member.active else "no", str(len(member.keys))
+            )
+        Console().print(table)
+
+    @group.command("show")
+    @click.argument("code")
+    def show(code: str) -> None:
+        """Show one organisation as JSON, with the public keys that sign its agreements."""
+        member = _member(open_context(), code)
+        shown = {name: getattr(member, name) for name in ("code", "name", "kind", "active", "keys")}
+        click.echo(json.dumps(shown, indent=2, default=list))
+
+
+def _add_changing(group: click.Group, open_context: Callable[[], MembersContext]) -> None:
+    @group.command("add")
+    @click.argument("code")
+    @click.option("--name", required=True, help="What it is called.")
+    @click.option("--kind", required=True, type=click.Choice(KINDS), help="What sort of organisation it is.")
+    @click.option(
+        "--key",
+        "keys",
+        multiple=True,
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="A file with a public key as JWK, which signs its agreements; give it once for each key.",
+    )
+    def add(*, code: str, name: str, kind: str, keys: tuple[Path, ...]) -> None:
+        """Register an organisation under a short code, such as dwp, or its GSS code, such as E06000008."""
+        if not _CODE.fullmatch(code):
+            raise click.ClickException("a code is 2 to 40 letters, digits and hyphens, such as dwp or E06000008")
+        if not name.strip() or len(name) > 200 or not name.isprintable():  # noqa: PLR2004 - the column's length
+            raise click.ClickException("--name has to be 1 to 200 printable characters")
+        context = open_context()
+        read = tuple(_public_key(path) for path in keys)
+        with context.database.write() as session:
+            if any(member.code.lower() == code.lower() for member in list_members(session)):
+                raise click.ClickException(f"there is a member {code} already")
+            member = Member(code=code, name=name, kind=kind, keys=read)
+            register_member(session, member, audit=context.audit, by=BY, at=context.clock.now())
+        click.echo(f"added: {code}. Next: gateway clients add --member {code}")
+
+    @group.command("disable")
+    @click.argument("code")
+    def disable(code: str) -> None:
+        """Stop an organisation at once: none of its systems is authenticated any more."""
+        _activate(open_context(), code, active=False)
+        click.echo(f"disabled: {code}")
+
+    @group.command("enable")
+    @click.argument("code")
+    def enable(code: str) -> None:
+        """Let a disabled organisation take part again."""
+        _activate(open_context(), code, active=True)
+        click.echo(f"enabled: {code}")
+
+
+def _member(context: MembersContext, code: str) -> Member:
+    with context.database.read() as session:
+        found = next((member for member in list_members(session) if member.code == code), None)
+    if found is None:
+        raise click.ClickException(f"there is no member {code}: `gateway members list` shows them")
+    return found
+
+
+def _activate(context: MembersContext, code: str, *, active: bool) -> None:
+    member = _member(context, code)
+    if member.active is active:
+        raise click.ClickException(f"{code} is {'active' if active else 'disabled'} already")
+    with context.database.write() as session:
+        changed = replace(member, active=active)
+        register_member(session, changed, audit=context.audit, by=BY, at=context.clock.now())
+
+
+def _public_key(path: Path) -> Jwk:
+    try:
+        key = parse_json_object(path.read_bytes())
+        if held := [name for name in _PRIVATE if name in key]:
+            raise click.ClickException(f"{path} holds the private member {held[0]}: give the public half alone")
+        algorithm_of(key)
+        named: Jwk = {"kid": thumbprint(key), **key}
+    except GatewayError as error:
+        raise click.ClickException(f"{path}: {error.public}") from error
+    return named
