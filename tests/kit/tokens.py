@@ -1,6 +1,5 @@
 """What the tests of tokens share: ways to ask about them, and to read them with somebody else's library."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -15,9 +14,7 @@ EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 
-def post(
-    rp: RelyingParty, path: str, *, headers: Mapping[str, str] | None = None, **parameters: Any
-) -> requests.Response:
+def post(rp: RelyingParty, path: str, *, headers: Any = None, **parameters: Any) -> requests.Response:
     """Call an endpoint at which clients authenticate."""
     authentication = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": rp.assertion()}
     with requests.Session() as session:

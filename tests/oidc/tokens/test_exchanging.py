@@ -182,6 +182,14 @@ def test_a_registration_withdrawn_ends_what_was_exchanged_under_it(provider: Oid
         caller_of(provider, made)
 
 
+def test_who_acts_for_an_officer_learns_nothing_about_them_from_userinfo(provider: OidcWorld) -> None:
+    portal, userinfo = portal_of(provider), f"{provider.issuer}/userinfo"
+    curious = system(provider, through=(portal,), resources=(userinfo,))
+    given = exchange(curious, token_of(provider, portal, provider.officer())).json()
+    assert unverified_claims(given["access_token"])["aud"] == userinfo
+    assert curious.userinfo(given["access_token"]).status_code == 401
+
+
 def test_a_chain_names_everybody_in_it_and_has_an_end(provider: OidcWorld) -> None:
     systems = [portal_of(provider)]
     token = token_of(provider, systems[0], provider.officer())
