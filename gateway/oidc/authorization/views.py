@@ -136,30 +136,28 @@ class _Doors:
             return redirect(sign_in_address(here), 303)
         if needed.step is Step.SECURITY_CODE:
             return redirect(security_code_address(here), 303)
-        if request.path != CONTINUE_PATH:
+        # What is answered on a page is answered as this person, whoever is signed in by then.
+        as_them = replace(progress, account=needed.signed_in.account.account_id)
+        asks_here = progress == as_them or needed.step is Step.CHOOSE_ACCOUNT
+        if request.path != CONTINUE_PATH or not asks_here:
             # The page has an address of its own, in which nothing of the request can be read.
-            return redirect(here, 303)
-        account = needed.signed_in.account
-        as_them = self.provider.address_to_continue(checked, replace(progress, account=account.account_id))
+            there = progress if needed.step is Step.CHOOSE_ACCOUNT else as_them
+            return redirect(self.provider.address_to_continue(checked, there), 303)
         another = replace(progress, account=None, another_since=self.provider.clock.now())
-        as_another = sign_in_address(self.provider.address_to_continue(checked, another))
         context = {
             **signed_in_context(needed.signed_in),
-            "name": account.name,
+            "name": needed.signed_in.account.name,
             "service_name": checked.client.name,
+            "another_url": sign_in_address(self.provider.address_to_continue(checked, another)),
         }
         if needed.step is Step.CHOOSE_ACCOUNT:
-            rows = (("Name", account.name), ("Email address", account.email))
-            html = render_template(
-                "oidc/choose_account.html", account=rows, continue_url=as_them, another_url=as_another, **context
-            )
-            return Response(html)
+            rows = (("Name", needed.signed_in.account.name), ("Email address", needed.signed_in.account.email))
+            on = self.provider.address_to_continue(checked, as_them)
+            return Response(render_template("oidc/choose_account.html", account=rows, continue_url=on, **context))
         g.form_targets = (_origin(checked.asked),)
         html = render_template(
             "oidc/consent.html",
             form=form or ConsentForm(),
-            consent_url=as_them,
-            not_them_url=as_another,
             member_name=self.provider.name_of_member(checked.client.member_code),
             told=told(checked, needed.signed_in),
             offline="offline_access" in checked.scopes,

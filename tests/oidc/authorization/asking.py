@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.models import AuthorizationRow
-from tests.kit.oidc_world import Browser, OidcWorld, hidden_fields
+from tests.kit.oidc_world import Browser, OidcWorld
 
 
 def answer_of(response: requests.Response) -> dict[str, str]:
@@ -39,8 +39,8 @@ def form_action(page: requests.Response) -> str:
 
 
 def decide(browser: Browser, page: requests.Response, decision: str) -> requests.Response:
-    """Press one of the buttons of a consent page."""
-    return browser.post(form_action(page), {**hidden_fields(page.text), "decision": decision})
+    """Answer a consent page."""
+    return browser.submit(page, {"decision": decision})
 
 
 def authorization_of(world: OidcWorld, code: str) -> AuthorizationRow:
