@@ -304,6 +304,8 @@ def assemble_provider(
             authentication=authentication,
             possession=possession,
             key_sets=key_sets,
+            signing=signing,
+            pairwise=people.pairwise,
             endpoints=endpoints,
             clock=clock,
         ),

@@ -15,8 +15,10 @@ from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import Client
 from gateway.identity.caller import Presented
+from gateway.identity.pairwise import Pairwise
 from gateway.oidc.authorization.checks import check_authorization
 from gateway.oidc.authorization.effective import Effective
+from gateway.oidc.authorization.hints import whom_it_names
 from gateway.oidc.authorization.pushed import LIFETIME, PushedRequest, Reference, new_reference, record_pushed
 from gateway.oidc.authorization.request import find_asker
 from gateway.oidc.authorization.request_objects import verify_request_object
@@ -27,6 +29,7 @@ from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.errors import AuthorizationRefused, SignInRequestUnusable
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import NonceNeeded, Possession, ProofRefused, claim_proof
+from gateway.signing.signing_keys import SigningKeys
 from gateway.wire.dpop import VerifiedProof
 
 # RFC 9126 §2.1: what authenticates the client is no part of its request.
@@ -59,6 +62,9 @@ class PushedRequests:
     authentication: ClientAuthentication
     possession: Possession
     key_sets: KeySets
+    signing: SigningKeys
+    """Our own, by which an `id_token_hint` verifies."""
+    pairwise: Pairwise
     endpoints: Endpoints
     clock: Clock
 
@@ -141,7 +147,7 @@ class PushedRequests:
             asked = find_asker(session, effective, endpoints=self.endpoints)
         except SignInRequestUnusable as error:
             raise AuthorizationRefused("invalid_request", error.public) from error
-        check_authorization(asked)
+        whom_it_names(session, check_authorization(asked), keys=self.signing, pairwise=self.pairwise)
         record_pushed(session, reference, bound, client_id=client.client_id, now=now)
         return reference
 

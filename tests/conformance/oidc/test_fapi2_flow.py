@@ -1,8 +1,8 @@
 """FAPI 2.0 Security Profile and Message Signing, as the OpenID Foundation's plan goes through them.
 
 Discovery; then a signed request that is pushed, a signed answer, tokens bound to a DPoP key, userinfo, refresh; then
-the plan's variations of it that must work, and those that must not. What the plan asks of PAR, of request objects, of PKCE
-and of client assertions alone is in the files named for them.
+the variations of it that must work, and those that must not. What the plan asks of PAR, of request objects, of PKCE and
+of client assertions alone is in the files named for them.
 """
 
 from dataclasses import dataclass

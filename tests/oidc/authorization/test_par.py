@@ -74,6 +74,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "an unknown response_mode": ({"response_mode": "pigeon"}, "invalid_request"),
     "a resource it is not registered for": ({"resource": "https://elsewhere.example"}, "invalid_target"),
     "two prompts that exclude each other": ({"prompt": "none login"}, "invalid_request"),
+    "a hint that is no ID token": ({"id_token_hint": "x.y.z"}, "invalid_request"),
     "claims that cannot be read": ({"claims": "{"}, "invalid_request"),
     "a request_uri": ({"request_uri": "urn:ietf:params:oauth:request_uri:x"}, "invalid_request"),
     "a request_uri of the web": ({"request_uri": "https://rp.example/request.jwt"}, "invalid_request"),
