@@ -1,7 +1,7 @@
 """What every test can ask for: a fresh migrated database, processes, a clock, a certificate authority.
 
 The database is SQLite unless `--database postgresql` (or GATEWAY_TEST_DATABASE) says otherwise. Each worker migrates
-one template and every test gets its own copy, so tests share nothing.
+one template; every test gets a copy of it, or on PostgreSQL one made as it was, so tests share nothing.
 """
 
 import os
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import settings
 
 from gateway.db import Database
@@ -23,6 +22,7 @@ from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
 from tests.kit.postgres import Cluster, NoPostgres, Server
 from tests.kit.processes import Processes, processes
+from tests.kit.reused_databases import ReusedDatabases
 from tests.kit.tls import TestAuthority
 
 if TYPE_CHECKING:
@@ -108,21 +108,13 @@ def _databases(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Callable[[], AbstractContextManager[str]]:
     """Each call makes one more copy of the migrated template, gives its URL, and removes it in the end."""
-    numbers = count()
     if CLUSTER in pytestconfig.stash:
         cluster = pytestconfig.stash[CLUSTER]
         cluster.create(f"template_{worker_id}")
         migrate(cluster.url(f"template_{worker_id}"))
+        return ReusedDatabases(cluster, template=f"template_{worker_id}", prefix=f"test_{worker_id}").one
 
-        @contextmanager
-        def copied_database() -> Iterator[str]:
-            name = f"test_{worker_id}_{next(numbers)}"
-            cluster.create(name, template=f"template_{worker_id}")
-            yield cluster.url(name)
-            cluster.drop(name)
-
-        return copied_database
-
+    numbers = count()
     folder = tmp_path_factory.mktemp("databases")
     template = folder / "template.sqlite3"
     migrate(f"sqlite:///{template}")
@@ -147,7 +139,7 @@ def _rsa_keys_made_once() -> Iterator[None]:
 
     A gateway has two at first, and two more after one rotation: four in turn are never the same in one folder.
     """
-    stock: list[rsa.RSAPrivateKey] = []
+    stock: list[PrivateKeySigner] = []
     turns = count()
 
     def new_signer(algorithm: str) -> PrivateKeySigner:
@@ -155,8 +147,8 @@ def _rsa_keys_made_once() -> Iterator[None]:
             return PrivateKeySigner.generate(algorithm)
         turn = next(turns) % 4
         while len(stock) <= turn:
-            stock.append(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-        return PrivateKeySigner(stock[turn], algorithm=algorithm)
+            stock.append(PrivateKeySigner.generate("RS256"))
+        return PrivateKeySigner(stock[turn]._private_key, algorithm=algorithm)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.signing.rotation.new_signer", new_signer)

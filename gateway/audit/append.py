@@ -8,7 +8,7 @@ the sequencer.
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -173,9 +173,12 @@ class AuditLog:
         """
         self._subject_keys.key_for(subject)
 
-    def details_of(self, session: Session, event_id: UUID) -> dict[str, Any]:
+    def details_of(
+        self, session: Session, event_id: UUID, *, erased: Collection[bytes] | None = None
+    ) -> dict[str, Any]:
         """Return an event's details, checked against the commitment in its leaf.
 
+        `erased` spares whoever asks about many events one question each: what `erased_among` said of their keys.
         Raises `EventNotFound`; `DetailsErased` when the subject's key was destroyed; `DetailsExpired` when they were
         kept for their time; `DetailsLost` when they went with an earlier database; `DetailsAltered`. Whoever shows what
         this returns accounts for it first (`keeping.reading`).
@@ -187,7 +190,8 @@ class AuditLog:
             raise DetailsExpired if row.key_id else DetailsLost
         key = self._subject_keys.find_key(row.subject_tag, row.key_id)
         # A key that was destroyed and has come back with a copy of its folder opens nothing either.
-        if key is None or is_erased(session, row.key_id):
+        gone = is_erased(session, row.key_id) if erased is None else row.key_id in erased
+        if key is None or gone:
             raise DetailsErased
         return _open_details(row, key)
 

@@ -73,6 +73,13 @@ def is_erased(session: Session, key_id: bytes) -> bool:
     return session.scalar(recorded.limit(1)) is not None
 
 
+def erased_among(session: Session, key_ids: Collection[bytes]) -> frozenset[bytes]:
+    """Return those of these keys whose destruction the log records."""
+    asked = {erasure_reference(key_id): key_id for key_id in key_ids}
+    recorded = select(EventRow.reference).where(EventRow.name == ERASED, EventRow.reference.in_(asked))
+    return frozenset(asked[reference] for reference in session.scalars(recorded) if reference is not None)
+
+
 def erased_keys(session: Session) -> dict[UUID, bytes]:
     """Return the id of every key that the log records as destroyed, by the event that records it."""
     recorded = select(EventRow.id, EventRow.reference).where(EventRow.name == ERASED)

@@ -111,9 +111,16 @@ class TestLog:
         return published
 
     def record(self, count: int = 1, **changes: Any) -> list[Entry]:
-        """Record `count` events in one transaction; `changes` are fields of the event."""
-        with self.database.write() as session:
-            return [self.audit.append(session, an_event(**changes), at=self.clock.now()) for _ in range(count)]
+        """Record `count` events in one transaction; `changes` are fields of the event.
+
+        Written all at once: a log of some size is what many tests begin with.
+        """
+        audit, now = self.audit, self.clock.now()
+        prepared = [audit.prepared(an_event(**changes), at=now) for _ in range(count)]
+        if prepared:
+            with self.database.write_rows() as connection:
+                audit.append_all(connection, prepared)
+        return [one.entry for one in prepared]
 
     def assert_verifies(self, holding: Collection[Entry] | None = None, *, exactly: bool = False) -> list[Leaf]:
         """As `assert_log_verifies`, of this log's files."""

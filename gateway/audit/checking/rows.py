@@ -1,6 +1,6 @@
 """The database held against the published log: rows, their columns, their details, and how far the log has come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from gateway.audit.checking.faults import Fault, FaultKind, Report
 from gateway.audit.checking.tree import CheckEntries
 from gateway.audit.errors import DetailsAltered, DetailsErased, DetailsExpired, DetailsLost, LogNotVerified
 from gateway.audit.models import EventRow, LogHeadRow
+from gateway.audit.recorded import erased_among
 from gateway.clock import rfc3339
 from gateway.db import Database
 from gateway.errors import GatewayError
@@ -143,6 +144,7 @@ def _check_run(
     rows = {row.leaf_index: row for row in session.scalars(asked)}
     # Asked for after the rows: what was archived and deleted meanwhile is not lost.
     archived = session.scalar(select(LogHeadRow.archived_size)) or 0
+    erased = erased_among(session, {row.key_id for row in rows.values()}) if audit_log is not None else frozenset()
     for index, entry in enumerate(entries, start=first):
         row = rows.get(index)
         if row is None:
@@ -155,7 +157,7 @@ def _check_run(
         else:
             _check_columns(row, report)
             if audit_log is not None:
-                _check_details(audit_log, session, row, report)
+                _check_details(audit_log, session, row, erased, report)
 
 
 def _check_columns(row: EventRow, report: Report) -> None:
@@ -180,10 +182,12 @@ def _check_columns(row: EventRow, report: Report) -> None:
             report(Fault(kind=FaultKind.ROW, index=index, text=text))
 
 
-def _check_details(audit_log: AuditLog, session: Session, row: EventRow, report: Report) -> None:
+def _check_details(
+    audit_log: AuditLog, session: Session, row: EventRow, erased: Collection[bytes], report: Report
+) -> None:
     index = row.leaf_index
     try:
-        audit_log.details_of(session, row.id)
+        audit_log.details_of(session, row.id, erased=erased)
     except (DetailsErased, DetailsExpired, DetailsLost):
         return  # Erased or forgotten as the law may ask; the entry and its proofs stand.
     except DetailsAltered:
