@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that the programs the tests start are there: PostgreSQL's and Chromium, and with --prove what the long proofs
-# break things with. Installs them from Debian's packages when it may, and otherwise names what to install.
+# Makes sure that the programs the tests start are there: PostgreSQL's, Chromium and a hardware module in software, and
+# with --prove what the long proofs break things with. Installs them from Debian's packages when it may, and otherwise
+# names what to install.
 set -euo pipefail
 
 proving=no
@@ -14,6 +15,7 @@ has_postgresql() {
 missing() {
     has_postgresql || printf 'postgresql '
     command -v chromium >/dev/null || printf 'chromium '
+    command -v softhsm2-util >/dev/null || printf 'softhsm2 '
     [ "$proving" = yes ] || return 0
     for program in strace faketime haproxy debootstrap; do
         # Debian keeps some of them where only administrators look.

@@ -101,6 +101,7 @@ def add_key(
     Raises `KeyNotMade` while an earlier one waits to sign, and when another process made a key of this number first
     (`number`: the one that was free when the caller decided).
     """
+    check_lock_current(keys_dir, keeping.lock)
     number = number or next_number(keys_dir, purpose)
     keys = [key for key in load_keys(keys_dir, purpose, keeping) if key.algorithm == algorithm]
     waiting = [key for key in keys if state_of(key, keys, purpose, now=now) is State.NEXT]

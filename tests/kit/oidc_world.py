@@ -385,7 +385,7 @@ def in_this_process(*, database_url: str, state_dir: Path, clock: Clock, **chang
     """Serve from a thread of this process; `changes` replace settings."""
     settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
     settings = replace(settings, **changes)
-    world = _world(settings, clock, passwords=Passwords(memory_kib=8, passes=1))
+    world = assembled(settings, clock, passwords=Passwords(memory_kib=8, passes=1))
     host, _, port = settings.listen.partition(":")
     server = make_server(host, int(port), create_app(world.gateway), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -403,7 +403,7 @@ def in_this_process(*, database_url: str, state_dir: Path, clock: Clock, **chang
 def under_gunicorn(processes: Processes, *, database_url: str, state_dir: Path) -> Iterator[OidcWorld]:
     """Serve with gunicorn, as a deployment does."""
     settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
-    world = _world(settings, SystemClock())
+    world = assembled(settings, SystemClock())
     env = {
         "GATEWAY_ISSUER": settings.issuer,
         "GATEWAY_STATE_DIR": str(settings.state_dir),
@@ -422,8 +422,9 @@ def under_gunicorn(processes: Processes, *, database_url: str, state_dir: Path) 
         world.gateway.database.close()
 
 
-def _world(settings: Settings, clock: Clock, *, passwords: Passwords | None = None) -> OidcWorld:
-    make_missing_keys(settings.keys_dir, open_keeping(settings))
+def assembled(settings: Settings, clock: Clock, *, passwords: Passwords | None = None) -> OidcWorld:
+    """A world of these settings that nobody serves yet."""
+    make_missing_keys(settings.keys_dir, open_keeping(settings), now=clock.now())
     gateway = assemble(settings, clock=clock, passwords=passwords)
     with gateway.database.write() as session:
         member = Member(code=COUNCIL, name="Blackburn with Darwen Borough Council", kind="council")
