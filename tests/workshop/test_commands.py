@@ -119,7 +119,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(command: str, tmp_p
 
 
 def test_whoever_may_not_read_the_keys_is_told_whose_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(_folder: Path) -> None:
+    def forbid(_folder: Path, *_how: object, **_more: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "keys"))
 
     monkeypatch.setattr("gateway.app.SigningKeys.load", forbid)  # root, who runs the tests, may read everything
