@@ -7,12 +7,14 @@ over, as RFC 7591 §2 asks; `unknown_names` tells a developer which.
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from gateway.directory.members import Client, ClientKind
 from gateway.errors import GatewayError
 from gateway.identity.assurance import LEVELS
 from gateway.oidc.clients.addresses import host_of, origin_of, problem_with, problem_with_redirect
+from gateway.oidc.clients.certificates import SubjectUnreadable, parse_subject
 from gateway.oidc.clients.key_rules import KeysUnusable, registered_keys
 from gateway.oidc.clients.metadata_names import (
     ALGORITHM_NAMES,
@@ -160,6 +162,20 @@ def check_post_logout_redirect_uris(submission: Submission) -> None:
             raise RegistrationRefused(f"post_logout_redirect_uris: {_shown(address)} {problem}")
 
 
+def _check_tls_name(submission: Submission) -> None:
+    # A name that no certificate could have would be found out only when the client comes with its certificate.
+    subject, address = submission.text("tls_client_auth_subject_dn"), submission.text("tls_client_auth_san_ip")
+    try:
+        if subject is not None:
+            parse_subject(subject)
+        if address is not None:
+            ip_address(address)
+    except SubjectUnreadable as error:
+        raise RegistrationRefused(f"tls_client_auth_subject_dn: {error.public}") from error
+    except ValueError:
+        raise RegistrationRefused("tls_client_auth_san_ip must be an IPv4 or IPv6 address") from None
+
+
 def check_auth_method(submission: Submission) -> None:
     """RFC 7591 §2, RFC 8705 §2.1.2 and §2.2.2: every client proves who it is, with a secret only as an exception."""
     method = submission.auth_method
@@ -174,6 +190,7 @@ def check_auth_method(submission: Submission) -> None:
         raise RegistrationRefused(f"tls_client_auth needs exactly one of {', '.join(TLS_NAMES)}")
     if method != "tls_client_auth" and named:
         raise RegistrationRefused(f"{named[0]} goes with token_endpoint_auth_method tls_client_auth alone")
+    _check_tls_name(submission)
     exempt = submission.metadata.get("pkce_exempt", False)
     granted = exempt or submission.items("may_act_through") or submission.items("serves_resources")
     if granted and not submission.limits.by_operator:
