@@ -46,8 +46,12 @@ def demo(processes: Processes, state: Path, *options: str, port: int | None = No
 def walked(running: Running) -> list[str]:
     """Wait for a demonstration to end well; the steps it told, in order."""
     assert running.process.wait(READY_SECONDS) == 0, running.output()
+    assert running.output().splitlines()[-1] == "every step held"
+    return steps_told(running)
+
+
+def steps_told(running: Running) -> list[str]:
     lines = running.output().splitlines()
-    assert lines[-1] == "every step held"
     return [line.removeprefix("ok  ").partition(":")[0] for line in lines if line.startswith("ok  ")]
 
 
@@ -103,7 +107,7 @@ def assert_all_end(children: list[Child], *, within_seconds: float = STOP_SECOND
     assert left == []
 
 
-def test_every_step_holds_and_a_second_run_goes_on_where_the_first_ended(
+def test_every_step_holds_and_a_second_run_goes_on_where_the_first_ended_until_ctrl_c(
     tmp_path: Path, server_processes: Processes
 ) -> None:
     state = tmp_path / "state"
@@ -111,13 +115,37 @@ def test_every_step_holds_and_a_second_run_goes_on_where_the_first_ended(
     size, keys = log_of(state), keys_of(state)
     accounts = (state / "demo" / "accounts.json").read_bytes()
     assert len(keys) >= 8
-    assert tuple(walked(demo(server_processes, state, "--once", name="second"))) == STEPS
-    assert keys_of(state) == keys
-    assert (state / "demo" / "accounts.json").read_bytes() == accounts
-    assert log_of(state) > size
     # Private keys and passwords are for their owner alone.
     assert {path.stat().st_mode & 0o077 for path in (state / "keys").iterdir() if path.suffix != ".json"} == {0}
     assert (state / "demo" / "accounts.json").stat().st_mode & 0o077 == 0
+    assert_operators_commands_work_on(state)
+
+    second = demo(server_processes, state, name="second")
+    wait_for_words(second, "Ctrl-C stops everything")
+    with all_processes(second) as below:
+        second.process.send_signal(signal.SIGINT)
+        assert second.process.wait(STOP_SECONDS) == 0, second.output()
+        assert alive(below) == []
+    assert second.output().rstrip().endswith("stopping")
+    assert tuple(steps_told(second)) == STEPS
+    logs = [second.log, *(state / "demo" / "logs").iterdir()]
+    assert [log for log in logs if "Traceback" in log.read_text()] == []
+    assert keys_of(state) == keys
+    assert (state / "demo" / "accounts.json").read_bytes() == accounts
+    assert log_of(state) > size
+
+
+def assert_operators_commands_work_on(state: Path) -> None:
+    environment = state / "demo" / "environment"
+    checked = subprocess.run(
+        ["/bin/sh", "-c", f". {environment} && {sys.executable} -m gateway audit verify"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "verify" in checked.stdout
 
 
 @pytest.mark.parametrize("offset", [0, 2])
@@ -143,19 +171,6 @@ def test_a_folder_with_something_else_in_it_is_not_emptied(tmp_path: Path, serve
     assert running.process.wait(30) == 1
     assert "holds no demonstration" in running.output()
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
-
-
-def test_ctrl_c_while_it_stays_stops_everything_in_good_order(tmp_path: Path, server_processes: Processes) -> None:
-    running = demo(server_processes, tmp_path / "state")
-    wait_for_words(running, "Ctrl-C stops everything")
-    with all_processes(running) as below:
-        running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(STOP_SECONDS) == 0, running.output()
-        assert alive(below) == []
-    assert running.output().rstrip().endswith("stopping")
-    logs = [running.log, *(tmp_path / "state" / "demo" / "logs").iterdir()]
-    assert [log for log in logs if "Traceback" in log.read_text()] == []
-    assert log_of(tmp_path / "state") > 0
 
 
 # What Python itself says where a signal comes while it tidies up; the demonstration ends nevertheless.
@@ -196,19 +211,3 @@ def test_a_second_demonstration_keeps_out_of_a_folder_in_use(server_processes: P
     assert "A demonstration is running in" in second.output()
     assert "--state" in second.output()
     assert list(state.iterdir()) == []
-
-
-def test_operators_commands_work_on_the_demonstrations_state(server_processes: Processes, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    walk = demo(server_processes, state, "--once")
-    assert walk.process.wait(timeout=60) == 0
-    environment = state / "demo" / "environment"
-    checked = subprocess.run(
-        ["/bin/sh", "-c", f". {environment} && {sys.executable} -m gateway audit verify"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "verify" in checked.stdout
