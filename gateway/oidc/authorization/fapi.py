@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from gateway.directory.members import Client
 from gateway.oidc.authorization.request import Asked
 from gateway.oidc.errors import AuthorizationRefused
+from gateway.oidc.tokens.response_signing import ALGORITHMS as OURS
 from gateway.wire.errors import UnusableKey
 from gateway.wire.keys import SIGNING_ALGORITHMS, algorithm_name, algorithm_of
 
@@ -98,16 +99,16 @@ def _grants(client: Client) -> Iterator[str]:
 def _algorithms(client: Client) -> Iterator[str]:
     # FAPI 2.0 Security Profile §5.4.1: PS256, ES256 and Ed25519, in every JWT of this client and for it. What is signed
     # for such a client is never RS256, whatever it registered (`tokens.response_signing`).
-    for name in (
-        "id_token_signed_response_alg",
-        "userinfo_signed_response_alg",
-        "authorization_signed_response_alg",
-        "introspection_signed_response_alg",
-        "request_object_signing_alg",
+    answers, settings = [name for name in OURS if _is_accepted(name)], client.oauth
+    for name, algorithm, accepted in (
+        ("id_token_signed_response_alg", settings.id_token_signed_response_alg, answers),
+        ("userinfo_signed_response_alg", settings.userinfo_signed_response_alg, answers),
+        ("authorization_signed_response_alg", settings.authorization_signed_response_alg, answers),
+        ("introspection_signed_response_alg", settings.introspection_signed_response_alg, answers),
+        ("request_object_signing_alg", settings.request_object_signing_alg, SIGNING_ALGORITHMS),
     ):
-        algorithm = getattr(client.oauth, name)
-        if algorithm is not None and not _is_accepted(algorithm):
-            yield f"{name} must be one of {', '.join(SIGNING_ALGORITHMS)}, and is {algorithm}"
+        if algorithm is not None and algorithm_name(algorithm) not in accepted:
+            yield f"{name} must be one of {', '.join(accepted)}, and is {algorithm}"
 
 
 def _keys(client: Client) -> Iterator[str]:
