@@ -11,7 +11,7 @@ again tells it nothing new, and an entry for each would make the log grow with e
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -137,7 +137,8 @@ class Introspection:
         return issue_jwt(claims, typ=TYP, signer=signer)
 
     def _record_first(self, session: Session, asker: Client, facts: TokenFacts, *, source: str, now: datetime) -> None:
-        ends = datetime.fromtimestamp(facts.members["exp"], tz=UTC)
+        # Kept past the last moment at which the token would still be good.
+        ends = datetime.fromtimestamp(facts.members["exp"], tz=UTC) + timedelta(minutes=1)
         if first_use(session, kind="introspection", owner=asker.client_id, value=facts.token_id, expires_at=ends):
             self._record(session, "oidc.token.introspected", DONE, asker, facts, source=source, now=now)
 

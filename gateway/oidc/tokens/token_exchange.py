@@ -118,6 +118,9 @@ def _shown(request: TokenRequest) -> _Shown:
         token = request.issuing.access_tokens.find(request.session, request.needed("subject_token"), now=request.now)
     except TokenRefused as error:
         raise _unusable() from error
+    # A token made of one that ends now would have no life; the leeway for others' clocks is not given away.
+    if int(token.claims["exp"]) <= int(request.now.timestamp()):
+        raise _unusable()
     # The row stays until we are done: a token that is being taken back must not be exchanged at the same time.
     held = select(AccessTokenRow.token_hash).where(AccessTokenRow.token_hash == token.token_hash)
     if request.session.scalar(held.with_for_update(read=True, key_share=True)) is None:

@@ -173,6 +173,16 @@ def test_a_token_that_is_not_good_any_more_is_not_exchanged_nor_is_what_was_made
         caller_of(provider, made)
 
 
+def test_the_leeway_for_clocks_is_not_lent_on(provider: OidcWorld) -> None:
+    portal = portal_of(provider)
+    records = system(provider, through=(portal,))
+    shown = token_of(provider, portal, provider.officer())
+    provider.advance(minutes=4, seconds=59)
+    assert exchange(records, shown).json()["expires_in"] == 1
+    provider.advance(seconds=1)
+    assert exchange(records, shown).json()["error"] == "invalid_request"
+
+
 def test_a_registration_withdrawn_ends_what_was_exchanged_under_it(provider: OidcWorld) -> None:
     portal = portal_of(provider)
     records = system(provider, through=(portal,))
