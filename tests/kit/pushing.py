@@ -23,7 +23,6 @@ def fapi_party(world: OidcWorld, *, signer: Signer | None = None, **settings: An
         "fapi2": True,
         "dpop_bound_access_tokens": True,
         "id_token_signed_response_alg": "ES256",
-        "authorization_signed_response_alg": "ES256",
     } | settings
     return world.relying_party(signer=signer, oauth=OAuthSettings(**values))
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gateway.directory.members import Client
 from gateway.oidc.authorization.request import Asked
+from gateway.oidc.authorization.response_modes import SIGNED_MODES
 from gateway.oidc.errors import AuthorizationRefused
 from gateway.oidc.tokens.response_signing import ALGORITHMS as OURS
 from gateway.wire.errors import UnusableKey
@@ -74,7 +75,21 @@ def check_response_mode(asked: Asked) -> None:
         raise AuthorizationRefused("invalid_request", "This client is not answered in a fragment")
 
 
-CHECKS = (check_client, check_pushed, check_redirect_uri, check_code_challenge, check_response_mode)
+def check_answer_is_signed(asked: Asked) -> None:
+    """FAPI 2.0 Message Signing §5.4: a client that is registered for signed answers asks for no other (JARM)."""
+    registered = asked.client.oauth.authorization_signed_response_alg
+    if registered is not None and asked.parameters.one("response_mode") not in SIGNED_MODES:
+        raise AuthorizationRefused("invalid_request", "This client is answered by a signed response_mode, such as jwt")
+
+
+CHECKS = (
+    check_client,
+    check_pushed,
+    check_redirect_uri,
+    check_code_challenge,
+    check_response_mode,
+    check_answer_is_signed,
+)
 
 
 def _authentication(client: Client) -> Iterator[str]:

@@ -100,7 +100,9 @@ def flow(provider: OidcWorld) -> Flow:
 
 
 def made(provider: OidcWorld, signer: Signer) -> Flow:
-    rp = fapi_party(provider, signer=signer, require_signed_request_object=True)
+    rp = fapi_party(
+        provider, signer=signer, require_signed_request_object=True, authorization_signed_response_alg="ES256"
+    )
     browser = provider.signed_in(provider.officer())
     return Flow(world=provider, rp=rp, key=PrivateKeySigner.generate("ES256"), browser=browser)
 

@@ -61,6 +61,14 @@ def test_a_request_that_must_be_signed_and_is_not(provider: OidcWorld) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("mode", [None, "query", "form_post"])
+def test_an_answer_that_must_be_signed_and_is_not(provider: OidcWorld, mode: str | None) -> None:
+    rp = fapi_party(provider, authorization_signed_response_alg="PS256")
+    answer = push(rp, asked(rp, response_mode=mode)[0])
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert push(rp, asked(rp, response_mode="jwt")[0]).status_code == 201
+
+
 @pytest.mark.parametrize("audience", ["token", "par", "both"])
 def test_an_assertion_for_anything_but_the_issuer(provider: OidcWorld, audience: str) -> None:
     rp = fapi_party(provider)

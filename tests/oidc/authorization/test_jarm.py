@@ -76,7 +76,7 @@ def test_an_answer_is_signed_by_the_algorithm_registered(provider: OidcWorld, al
 
 def test_an_answer_is_signed_by_rs256_unless_registered_otherwise_and_under_fapi_never(provider: OidcWorld) -> None:
     browser = provider.signed_in(provider.officer())
-    rp, under_fapi = provider.relying_party(), fapi_party(provider, authorization_signed_response_alg=None)
+    rp, under_fapi = provider.relying_party(), fapi_party(provider)
     for address, algorithm in (
         (rp.request(response_mode="jwt")[0], "RS256"),
         (address_of(under_fapi, pushed(under_fapi, response_mode="jwt")[0]), "PS256"),
@@ -100,7 +100,7 @@ def test_an_error_is_signed_as_well(provider: OidcWorld, asked_for: dict[str, st
 
 
 def test_a_signed_answer_to_a_signed_and_pushed_request(provider: OidcWorld) -> None:
-    rp = fapi_party(provider, require_signed_request_object=True)
+    rp = fapi_party(provider, require_signed_request_object=True, authorization_signed_response_alg="ES256")
     reference = push(rp, [("request", request_object(rp, response_mode="jwt")[0])]).json()["request_uri"]
     answer = provider.signed_in(provider.officer()).get(address_of(rp, reference, response_mode="query"))
     assert "code" in opened(provider, rp, response_in(urlsplit(answer.headers["Location"]).query))
