@@ -22,8 +22,8 @@ from gateway.clock import parse_rfc3339
 from gateway.directory.members import list_clients, list_members
 from gateway.directory.registration import register_client, register_member
 from gateway.identity.accounts import AccountKind, list_accounts
-from gateway.identity.models import SessionRow
 from gateway.identity.registration import suspend
+from gateway.identity.session_ends import Reason
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
 from gateway.sharing.agreements.agreements import AgreementStatus, list_agreements
 from gateway.sharing.agreements.lifecycle import suspend_agreement
@@ -88,7 +88,8 @@ class Aftermath:
 
 def take_back(session: Session, gateway: Gateway, lost: Lost, forward: Forward, *, now: datetime) -> Aftermath:
     """Stop what may have been stopped after the copy, end what could be used twice, and record that it was done."""
-    tokens, sessions = _end_tokens(session), _changed(session, delete(SessionRow))
+    tokens = _end_tokens(session)
+    sessions = gateway.people.ends.end_every(session, reason=Reason.RESTORED, by=BY, at=now)
     done = Aftermath(
         sessions=sessions,
         tokens=tokens,

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SOMEBODY_ELSE = "somebody_else_signed_in"
     OVER = "over"
     SUSPENDED = "suspended"
+    RESTORED = "restored"
 
 
 class Consequences(Protocol):
@@ -97,6 +98,13 @@ class SessionEnds:
         for row in rows:
             self._end(session, row, at=at, source=source, reason=reason, by=by)
         self.consequences.person_signed_out(session, account_id, at=at)
+        return len(rows)
+
+    def end_every(self, session: Session, *, reason: str, by: str, at: datetime) -> int:
+        """End every session there is, as after a restore; returns how many that were."""
+        rows = session.scalars(select(SessionRow).order_by(SessionRow.session_id).with_for_update()).all()
+        for row in rows:
+            self._end(session, row, at=at, reason=reason, by=by)
         return len(rows)
 
     def end_overdue(self, session: Session, *, now: datetime, limit: int = OVERDUE_BATCH) -> int:

@@ -168,6 +168,7 @@ def test_nobody_is_signed_in_and_no_token_or_code_lives(house: House, tmp_path: 
             resources=[],
             nonce=None,
             code_challenge="x" * 43,
+            offline=False,
             acr="AAL2",
             methods=["pwd"],
             auth_time=now,

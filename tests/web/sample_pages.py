@@ -16,6 +16,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from gateway.demo.forms import AskForm
 from gateway.identity.forms import SecurityCodeForm, SignInForm
+from gateway.oidc.authorization.forms import ConsentForm
 from gateway.web import error_pages
 from gateway.web.forms import SignOutForm
 from gateway.web.headers import install_headers
@@ -42,6 +43,8 @@ class SamplePage:
     template: str
     context: Mapping[str, Any]
     form: Callable[[], Any] | None = None
+    asks: bool = True
+    """Whether the form has anything to fill in; one of buttons alone has nothing to get wrong."""
     signed_in_as: str | None = None
     current: str | None = None
 
@@ -160,6 +163,35 @@ GATEWAY_PAGES = (
     ),
     SamplePage(path="/signed-out", template="identity/signed_out.html", context={"sign_in_url": "/sign-in"}),
     SamplePage(
+        path="/logout",
+        template="logout/confirm.html",
+        context={
+            "action": "/logout/confirm",
+            "ticket": "a-ticket",
+            "service_name": "Check free school meals",
+            "stay_url": "/account",
+        },
+        form=SignOutForm,
+        asks=False,
+    ),
+    SamplePage(
+        path="/sign-out/everywhere",
+        template="logout/everywhere.html",
+        context={"count": 2, "stay_url": "/account"},
+        form=SignOutForm,
+        asks=False,
+        signed_in_as="Olive Testcase",
+    ),
+    SamplePage(
+        path="/logout/frames",
+        template="logout/front_channel.html",
+        context={
+            "frames": (),  # the policy of these pages allows none
+            "next_url": "/signed-out",
+            "service_name": "Check free school meals",
+        },
+    ),
+    SamplePage(
         path="/account", template="identity/account.html", context={"account": ACCOUNT}, signed_in_as="Olive Testcase"
     ),
     SamplePage(
@@ -227,6 +259,33 @@ GATEWAY_PAGES = (
         },
         signed_in_as=AUDITOR,
         current="Exchanges",
+    ),
+    SamplePage(
+        path="/authorize/choose-account",
+        template="oidc/choose_account.html",
+        context={
+            "account": (("Name", "Olive Testcase"), ("Email address", "olive.testcase@blackburn.example")),
+            "name": "Olive Testcase",
+            "service_name": "Free school meals portal",
+            "continue_url": "/",
+            "another_url": "/sign-in",
+        },
+        signed_in_as="Olive Testcase",
+    ),
+    SamplePage(
+        path="/authorize/consent",
+        template="oidc/consent.html",
+        context={
+            "another_url": "/sign-in",
+            "service_name": "Free school meals portal",
+            "member_name": "Blackburn with Darwen Borough Council",
+            "name": "Olive Testcase",
+            "told": ("that it is you, by a number that it alone knows you by", "your name"),
+            "offline": True,
+        },
+        form=ConsentForm,
+        asks=False,
+        signed_in_as="Olive Testcase",
     ),
     *(
         SamplePage(
@@ -309,8 +368,9 @@ def sample_app(
     app = Flask("sample", static_folder=None, template_folder=None)
     app.secret_key = "for these pages only"
     install_pages(app, demonstration=demonstration, wordmark=wordmark, theme=theme)
-    for room in ("identity", "pages", "demo"):
-        app.register_blueprint(Blueprint(room, f"gateway.{room}", template_folder="templates"))
+    for room in ("identity", "oidc", "oidc.logout", "pages", "demo"):
+        name = room.replace(".", "-")
+        app.register_blueprint(Blueprint(name, f"gateway.{room}", template_folder="templates"))
 
     install_headers(app, https=False)
     for page in pages:

@@ -19,7 +19,10 @@ ALL_PATHS = [
     if page.template != "error.html" or page.path == "/error/sign-in-request-problem"
 ]
 FORM_PATHS = [
-    pytest.param(name, page.path, id=f"{name}{page.path}") for name, pages in SITES for page in pages if page.form
+    pytest.param(name, page.path, id=f"{name}{page.path}")
+    for name, pages in SITES
+    for page in pages
+    if page.form and page.asks
 ]
 
 

@@ -151,6 +151,8 @@ def test_another_clients_address_is_not_ones_own(
         post_logout_redirect_uri="https://other.example/bye",
     )
     assert swapped.status_code == 400
+    # The hint of one client does not speak for another, whatever else is asked.
+    assert ask(browser, id_token_hint=hint, client_id=other.client.client_id).status_code == 400
     assert is_signed_in(browser)
 
 
