@@ -333,6 +333,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         signer=partial(gateway.signing.current, Purpose.EXCHANGE),
         clock=gateway.clock,
         issuer=settings.issuer,
+        mtls=settings.mtls_address,
         check_published=merge_delay.check_lately,
     )
     sharing_documents = sharing_views.blueprint(

@@ -1,6 +1,7 @@
 """Others beside the council whose portal asks: a second system of its own, another council, other citizens."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -59,7 +60,13 @@ def another_member(world: World) -> str:
     return code
 
 
-def officer_token_of(world: World, other: Other, *, roles: tuple[str, ...] = ("benefits-officer",)) -> str:
+def officer_token_of(
+    world: World,
+    other: Other,
+    *,
+    roles: tuple[str, ...] = ("benefits-officer",),
+    headers: Mapping[str, str] | None = None,
+) -> str:
     """An officer's access token, obtained by this system through the code flow."""
     verifier = secrets.token_urlsafe(48)
     account = world.officer(member=other.client.member_code, roles=roles)
@@ -73,6 +80,7 @@ def officer_token_of(world: World, other: Other, *, roles: tuple[str, ...] = ("b
             "resource": f"{world.issuer}/sharing/v1",
         },
         assertion=world.assertion(other.client_id, signer=other.signer),
+        headers=headers,
     )
     assert answer.status_code == 200, answer.text
     token: str = answer.json()["access_token"]

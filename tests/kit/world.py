@@ -225,7 +225,9 @@ class World:
         kept = {name: value for name, value in claims.items() if value is not None}
         return issue_jwt(kept, typ="JWT", signer=signer or self.signer(client_id))
 
-    def token_request(self, data: Mapping[str, str], *, assertion: str | None = None) -> requests.Response:
+    def token_request(
+        self, data: Mapping[str, str], *, assertion: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
         """Ask the token endpoint, authenticated as the portal unless another assertion is given."""
         form = {
             "client_assertion_type": ASSERTION_TYPE,
@@ -233,7 +235,11 @@ class World:
             **data,
         }
         return requests.post(
-            f"{self.issuer}/token", data=form, timeout=20, verify=str(self.layout.ca_file or "") or True
+            f"{self.issuer}/token",
+            data=form,
+            headers=headers,
+            timeout=20,
+            verify=str(self.layout.ca_file or "") or True,
         )
 
     def redeem(self, code: str, *, verifier: str, **changes: str) -> requests.Response:

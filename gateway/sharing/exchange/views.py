@@ -64,13 +64,15 @@ class ExchangeDoor:
     signer: Callable[[], Signer]
     clock: Clock
     issuer: str
+    mtls: str | None
+    """The base address for clients with certificates, where it is not the issuer."""
     check_published: Callable[[], None]
     """Raises while the log is not published: nothing is released then."""
 
     def ask(self) -> Response:
         """Answer `POST /sharing/v1/exchanges`."""
         arrived = time.monotonic()
-        message = g.exchange_message = _head_of_request(self.issuer)
+        message = g.exchange_message = _head_of_request(self._base())
         g.exchange_binding = "target"
         self.check_published()
         caller = self._authenticate(message)
@@ -91,6 +93,11 @@ class ExchangeDoor:
             time.sleep(max(0.0, arrived + REFUSAL_SECONDS - time.monotonic()))
         kind = "application/json" if reply.status < 400 else "application/problem+json"  # noqa: PLR2004 - HTTP's classes
         return Response(reply.body, reply.status, content_type=kind)
+
+    def _base(self) -> str:
+        # RFC 8705 §5: where there is an address for certificates, a request that shows one was made for that address.
+        shown = "gateway.client_certificate" in request.environ
+        return self.mtls if shown and self.mtls is not None else self.issuer
 
     def sign(self, response: Response) -> Response:
         """Sign whatever answer leaves by this door."""
@@ -151,14 +158,14 @@ def blueprint(door: ExchangeDoor) -> Blueprint:
     return routes
 
 
-def _head_of_request(issuer: str) -> HttpRequest:
-    """Take the request as it was sent: the raw target, not the decoded path, under the issuer's own authority."""
+def _head_of_request(base: str) -> HttpRequest:
+    """Take the request as it was sent: the raw target, not the decoded path, under an authority of our own."""
     raw = str(request.environ.get("RAW_URI") or request.environ["PATH_INFO"])
     if not raw.startswith("/"):
         # RFC 9112 §3.2.2: a target may come in absolute form. Like a Host header, the authority it names is not
         # believed: what was signed for another gateway must not be taken for a request to this one.
         raw = "/" + raw.partition("://")[2].partition("/")[2]
-    parts = urlsplit(issuer)
+    parts = urlsplit(base)
     target = f"{parts.scheme}://{parts.netloc}{raw}"
     return HttpRequest(method=request.method, target_uri=target, headers=HeaderFields(request.headers))
 
