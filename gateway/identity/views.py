@@ -124,10 +124,9 @@ class _Doors:
         now = self.clock.now()
         with self.database.read() as reading:
             state = find_browser_state(reading, self._secret(), now=now)
-        if isinstance(state, SignedIn) and _still_needed(state, waiting) is StillNeeded.NOTHING:
-            return redirect(_next(), 303)
         steps_up = isinstance(state, SignedIn) and _still_needed(state, waiting) is StillNeeded.SECURITY_CODE
         if not isinstance(state, AwaitingCode) and not steps_up:
+            # Too late, or another tab was quicker: the page before this one knows what to do about either.
             return redirect(_sign_in_again(), 303)
         form = SecurityCodeForm()
         if not form.validate_on_submit():
