@@ -52,7 +52,7 @@ class CertificateWorld:
         at: str | None = None,
         source: str | None = None,
         headers: Mapping[str, str] | None = None,
-        data: Sequence[tuple[str, str]] | None = None,
+        data: Sequence[tuple[str, str]] | bytes | None = None,
     ) -> requests.Response:
         """Call the gateway, showing a certificate in the handshake."""
         with requests.Session() as session:
@@ -62,7 +62,7 @@ class CertificateWorld:
             return session.request(
                 method,
                 f"{at or self.mtls}{path}",
-                data=list(data) if data is not None else None,
+                data=list(data) if isinstance(data, Sequence) and not isinstance(data, bytes) else data,
                 headers=headers,
                 cert=shown.files() if shown is not None else None,
                 verify=str(self.ca_file) if self.ca_file is not None else True,

@@ -1,6 +1,7 @@
 """RFC 8705 over TLS of the gateway's own: who may come in, who they are then, and what a bound token is worth."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -10,7 +11,9 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.clock import SystemClock
+from gateway.wire.contracts import EXCHANGE_TAG
 from gateway.wire.jws import unverified_claims
+from gateway.wire.message_signatures import HttpRequest, sign_request
 from tests.kit.client_certificates import Holder, self_signed
 from tests.kit.mutual_tls import CertificateWorld, over_tls
 from tests.kit.oidc_world import RelyingParty
@@ -190,6 +193,43 @@ def test_a_bound_token_is_worth_nothing_without_its_certificate(over: Certificat
         stolen = over.call("GET", "/userinfo", shown=shown, at=at, headers=bearer)
         assert stolen.status_code == 401
         assert 'error="invalid_token"' in stolen.headers["WWW-Authenticate"]
+
+
+def test_at_the_exchange_too_a_bound_token_needs_its_certificate_and_the_address_that_was_signed(
+    over: CertificateWorld, portal: Holder
+) -> None:
+    rp = over.client(**BY_NAME, tls_client_certificate_bound_access_tokens=True)
+    token = over.token(rp, shown=portal).json()["access_token"]
+
+    def ask(signed_for: str, at: str, shown: Holder | None) -> tuple[int, str]:
+        request = sign_request(
+            HttpRequest(
+                method="POST",
+                target_uri=f"{signed_for}/sharing/v1/exchanges",
+                headers={
+                    "Content-Type": "application/json",
+                    "Authorization": f"Bearer {token}",
+                    "Idempotency-Key": str(uuid.uuid4()),
+                },
+                body=b"{}",
+            ),
+            signer=rp.signer,
+            client_id=rp.client.client_id,
+            nonce=uuid.uuid4().hex,
+            created=SystemClock().now(),
+            tag=EXCHANGE_TAG,
+        )
+        answer = over.call(
+            "POST", "/sharing/v1/exchanges", at=at, shown=shown, headers=dict(request.headers), data=request.body
+        )
+        return answer.status_code, answer.json()["code"]
+
+    issuer = over.world.issuer
+    # Past token and signature, the empty question itself is what is wrong.
+    assert ask(over.mtls, over.mtls, portal) == (422, "invalid_request")
+    assert ask(issuer, over.mtls, portal) == (401, "invalid_request_signature")
+    assert ask(over.mtls, over.mtls, None) == (401, "invalid_token")
+    assert ask(issuer, issuer, portal) == (401, "invalid_token")
 
 
 def test_discovery_says_where_certificates_are_asked_for(over: CertificateWorld, portal: Holder) -> None:
