@@ -168,7 +168,7 @@ def _signer(facts: Mapping[str, str], block: bytes, keeping: Keeping) -> tuple[S
             raise KeyFileDamaged("only P-256, RSA and Ed25519 keys can sign")
         return keeping.hsm.signer(bytes.fromhex(object_id), public_key, algorithm=algorithm), "pkcs11"
     signer = PrivateKeySigner(_private_key(block, keeping.lock), algorithm=algorithm)
-    # In place of the slow checks that were left out: a key of which a bit is wrong does not verify what it signs.
+    # In place of the slow checks that were left out: what a damaged key signs does not verify.
     check_signature(_PROBE, signer.sign(_PROBE), jwk=signer.public_jwk(), algorithm=signer.algorithm)
     return signer, "encrypted file" if block.startswith(ENCRYPTED_PEM) else "file"
 

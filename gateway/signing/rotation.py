@@ -94,15 +94,14 @@ def add_key(
     *,
     now: datetime,
     at_once: bool = False,
-    number: str | None = None,
 ) -> Key:
     """Make the next key of an algorithm, which signs after it was published long enough, or `at_once`.
 
-    Raises `KeyNotMade` while an earlier one waits to sign, and when another process made a key of this number first
-    (`number`: the one that was free when the caller decided).
+    Raises `KeyNotMade` while an earlier one waits to sign, and when another process was first.
     """
     check_lock_current(keys_dir, keeping.lock)
-    number = number or next_number(keys_dir, purpose)
+    # The number before the question: whoever makes a key between the two has taken it.
+    number = next_number(keys_dir, purpose)
     keys = [key for key in load_keys(keys_dir, purpose, keeping) if key.algorithm == algorithm]
     waiting = [key for key in keys if state_of(key, keys, purpose, now=now) is State.NEXT]
     if waiting and not at_once:

@@ -22,7 +22,6 @@ from gateway.signing.rotation import (
     finish_setting_aside,
     load_keys,
     make_missing_keys,
-    next_number,
     past_keys,
     retire_over,
 )
@@ -66,13 +65,11 @@ class KeySchedule:
         # An earlier release knew one algorithm only; nothing waits for these, so they sign at once.
         made = len(make_missing_keys(self.keys_dir, self.keeping, now=now))
         for algorithm in ALGORITHMS[Purpose.TOKENS] if self.rotation_days else ():
-            # The number before the question: whoever rotates between the two has taken it.
-            number = next_number(self.keys_dir, Purpose.TOKENS)
             keys = [key for key in load_keys(self.keys_dir, Purpose.TOKENS, self.keeping) if key.algorithm == algorithm]
             if not keys or _made_at(keys[-1]) + timedelta(days=self.rotation_days) > now:
                 continue
             try:
-                key = add_key(self.keys_dir, Purpose.TOKENS, algorithm, self.keeping, now=now, number=number)
+                key = add_key(self.keys_dir, Purpose.TOKENS, algorithm, self.keeping, now=now)
             except KeyNotMade:
                 continue  # another process was first
             log.info("key rotated", purpose=Purpose.TOKENS, number=key.number, algorithm=algorithm)

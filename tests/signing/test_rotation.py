@@ -284,14 +284,25 @@ def test_several_work_processes_rotate_once(house: House) -> None:
         assert [state for _, state in house.states(algorithm)] == ["signs", "next"]
 
 
-def test_two_commands_at_once_make_one_key(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second decides before the first has written, and writes after it."""
-    number = rotation.next_number(house.keys_dir, TOKENS)
-    add_key(house.keys_dir, TOKENS, "ES256", now=house.clock.now())
-    before = {path: path.read_bytes() for path in house.keys_dir.rglob("*.pem")}
+@pytest.mark.parametrize("other", ["command", "work"])
+def test_whoever_decides_while_another_is_deciding_makes_no_second_key(
+    house: House, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """The other one begins and ends between the decision of the first and its writing."""
+    house.clock.advance(days=91)
+    make, once = rotation.new_signer, iter([True])
+
+    def meanwhile(algorithm: str) -> PrivateKeySigner:
+        if next(once, None):
+            house.run("rotate", "tokens") if other == "command" else house.schedule().run_once()
+        return make(algorithm)
+
+    monkeypatch.setattr(rotation, "new_signer", meanwhile)
     with pytest.raises(KeyNotMade):
-        add_key(house.keys_dir, TOKENS, "RS256", now=house.clock.now(), number=number)
-    assert {path: path.read_bytes() for path in house.keys_dir.rglob("*.pem")} == before
+        add_key(house.keys_dir, TOKENS, "ES256", now=house.clock.now())
+    assert house.schedule().run_once() == 0
+    assert [state for _, state in house.states()] == ["signs", "next"]
+    assert len([event for event in house.events() if event[0] == "added"]) == 3
 
 
 def test_a_folder_of_an_earlier_release_gets_what_it_lacks(house: House) -> None:
@@ -441,6 +452,19 @@ def test_a_key_file_that_is_not_one_whole_key_of_its_kind_is_refused_by_name(
     running.look()
     assert kids(running) == before
     assert verifies(token_by(running), running)
+
+
+@pytest.mark.parametrize("place", [0.06, 0.12, 0.18])
+def test_an_rsa_key_with_a_flipped_bit_is_refused_by_name(house: House, place: float) -> None:
+    """In its modulus: it would sign what nobody can verify. A private number that is wrong OpenSSL finds, and mends."""
+    file = house.keys_dir / "tokens" / "0002.pem"
+    body = bytearray(base64.b64decode(b"".join(file.read_bytes().splitlines()[4:-1])))
+    body[int(len(body) * place)] ^= 1
+    facts = file.read_bytes().partition(b"-----")[0]
+    pem = base64.b64encode(body)
+    file.write_bytes(facts + b"-----BEGIN PRIVATE KEY-----\n" + pem + b"\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(KeyFileDamaged, match=re.escape(str(file))):
+        house.load()
 
 
 def test_a_folder_emptied_by_hand_takes_no_key_from_who_runs(house: House) -> None:
