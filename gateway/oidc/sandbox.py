@@ -135,7 +135,7 @@ def _times(proof: RejectedProof) -> str:
 _EXPLANATIONS: Mapping[str, Callable[[RejectedProof], str]] = {
     "unknown_client": _unknown,
     "wrong_method": _method,
-    "no_assertion": lambda _: "Send client_assertion and client_assertion_type, once each (RFC 7523 §2.2)",
+    "no_assertion": lambda _: "Send client_assertion and client_assertion_type, once each (RFC 7523, section 2.2)",
     "no_client_named": lambda _: "Send client_id, or a client_assertion",
     "several_methods": lambda _: "Send one proof of who you are: a header, an assertion or a secret, not several",
     "wrong_client_id": lambda _: "The client_id beside the proof is another client's: leave it out, or correct it",

@@ -56,9 +56,9 @@ def checked_client(submission: Submission, *, client_id: str, client_rules: tupl
     if problems:
         raise problems[0]
     client = _client(submission, client_id)
-    for rule in client_rules:
-        for problem in rule(client):
-            raise RegistrationRefused(problem, rule="fapi2")
+    broken = [problem for rule in client_rules for problem in rule(client)]
+    if broken:
+        raise RegistrationRefused("; ".join(broken), rule="fapi2")
     return client
 
 

@@ -173,9 +173,9 @@ class Registrations:
 
     def _changed(self, before: Client, metadata: Mapping[str, Any], limits: Limits) -> Client:
         if metadata.get("client_id") != before.client_id:
-            raise RegistrationRefused("client_id has to be there, and the one in the address (RFC 7592 §2.2)")
+            raise RegistrationRefused("client_id has to be there, and the one in the address (RFC 7592, section 2.2)")
         if held := [name for name in OURS if name in metadata]:
-            raise RegistrationRefused(f"{held[0]} is stated by the gateway: leave it out (RFC 7592 §2.2)")
+            raise RegistrationRefused(f"{held[0]} is stated by the gateway: leave it out (RFC 7592, section 2.2)")
         if "client_secret" in metadata:
             raise RegistrationRefused("client_secret is not kept here in a form to compare: leave it out")
         # A client may send back all that it was told (RFC 7592 §2.2), its exceptions among it.
