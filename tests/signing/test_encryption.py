@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from structlog.testing import capture_logs
 
 from gateway.backup.manifest import needed_keys
 from gateway.identity.keys import load_identity_keys
@@ -18,7 +19,7 @@ from gateway.signing import keeping as keeping_module
 from gateway.signing import private_files as private_files_module
 from gateway.signing.encryption import LOCK_FILE, KeyLock, open_lock
 from gateway.signing.errors import KeysEncrypted, SecretDamaged
-from gateway.signing.keeping import encrypt_keys, private_files, unprotected_files
+from gateway.signing.keeping import encrypt_keys, private_files, unprotected_files, warn_of_unprotected_keys
 from gateway.signing.key_files import Keeping
 from gateway.signing.rotation import add_key, make_missing_keys
 from gateway.signing.secret_files import load_or_make_secret
@@ -243,3 +244,15 @@ def test_encrypting_leaves_public_halves_alone(settings: Settings) -> None:
     retired.write_text("{}")
     encrypt_keys(settings.keys_dir, lock)
     assert retired.read_text() == "{}"
+
+
+def test_what_lies_in_the_clear_is_said_by_name_at_the_start(settings: Settings) -> None:
+    with capture_logs() as said:
+        warn_of_unprotected_keys(settings.keys_dir)
+        run(settings, "encrypt")
+        warn_of_unprotected_keys(settings.keys_dir)
+    (warning,) = said
+    assert warning["log_level"] == "warning"
+    assert "GATEWAY_KEYS_PASSPHRASE" in warning["event"]
+    assert "tokens/0001.pem" in warning["files"]
+    assert "identity/sealing.key" in warning["files"]

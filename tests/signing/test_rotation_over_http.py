@@ -12,7 +12,7 @@ from joserfc.jwk import KeySet
 from gateway.signing.commands import KeysContext, key_commands
 from gateway.signing.purposes import KEPT_AFTER, PUBLISHED_AHEAD
 from gateway.signing.signing_keys import Purpose
-from tests.kit.oidc_world import OidcWorld, RelyingParty
+from tests.kit.oidc_world import Answer, OidcWorld, RelyingParty
 
 pytestmark = pytest.mark.own_provider
 
@@ -100,3 +100,21 @@ def test_a_stolen_key_is_worth_nothing_at_once(provider: OidcWorld) -> None:
     assert rp.userinfo(fresh).status_code == 200
     assert kid_of(fresh, published(provider)) == provider.gateway.signing.current(Purpose.TOKENS).key_id
     assert [event["key_number"] for event in provider.events("signing.key.revoked")] == [number]
+
+
+def test_a_hint_outlives_the_key_that_signed_it_but_not_its_theft(provider: OidcWorld) -> None:
+    rp, person = provider.relying_party(), provider.officer()
+    code, verifier = rp.code(provider.signed_in(person))
+    hint = rp.redeem(code, verifier).json()["id_token"]
+    run(provider, "rotate", "tokens", "--algorithm", "ES256")
+    provider.advance(hours=3)
+    assert provider.gateway.key_schedule().run_once() == 1
+    provider.gateway.signing.look()
+
+    def answer() -> dict[str, str]:
+        address, _ = rp.request(id_token_hint=hint, prompt="none")
+        return Answer(address=provider.signed_in(person).get(address).headers["Location"]).parameters
+
+    assert "code" in answer()
+    assert run(provider, "revoke", "tokens", "0001").exit_code == 0
+    assert answer()["error"] == "invalid_request"

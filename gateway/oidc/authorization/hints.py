@@ -37,7 +37,9 @@ def hinted_sub(hint: str, *, client: Client, issuer: str, keys: SigningKeys) -> 
     be among its audience.
     """
     try:
-        verified = verify_jws(hint, keys=keys.public_jwks(Purpose.TOKENS), typ=TYP, algorithms=ALGORITHMS)
+        # A hint may be older than the key that signed it; what a revoked key signed is worth nothing.
+        known = (*keys.public_jwks(Purpose.TOKENS), *keys.past_jwks())
+        verified = verify_jws(hint, keys=known, typ=TYP, algorithms=ALGORITHMS)
         claims = parse_claims(verified)
     except (InvalidJws, InvalidSignature, InvalidClaims) as error:
         raise AuthorizationRefused("invalid_request", "id_token_hint is not an ID token of ours") from error
