@@ -239,6 +239,6 @@ def world(
     with (
         _databases() as url,
         processes(folder / "logs") as group,
-        running_world(folder / "state", url, group) as running,
+        running_world(folder / "state", url, group, log_level="DEBUG") as running,
     ):
         yield running
