@@ -281,6 +281,7 @@ GATEWAY_PAGES = (
             "member_name": "Blackburn with Darwen Borough Council",
             "name": "Olive Testcase",
             "told": ("that it is you, by a number that it alone knows you by", "your name"),
+            "acts_for_them": True,
             "offline": True,
         },
         form=ConsentForm,

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from gateway.errors import GatewayError
 from gateway.identity.views import security_code_address, sign_in_address, signed_in_context
 from gateway.oidc.authorization.checks import check_authorization
-from gateway.oidc.authorization.consent import told
+from gateway.oidc.authorization.consent import acts_for_them, told
 from gateway.oidc.authorization.forms import NO, ConsentForm
 from gateway.oidc.authorization.person import WITHOUT_A_PAGE, Progress, Step
 from gateway.oidc.authorization.request import Asked, AuthorizationRequest
@@ -160,6 +160,7 @@ class _Doors:
             form=form or ConsentForm(),
             member_name=self.provider.name_of_member(checked.client.member_code),
             told=told(checked, needed.signed_in),
+            acts_for_them=acts_for_them(checked),
             offline="offline_access" in checked.scopes,
             **context,
         )

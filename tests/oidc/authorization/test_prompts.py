@@ -3,6 +3,8 @@
 import pytest
 
 from gateway.identity.assurance import PASSWORD
+from gateway.oidc.authorization.consent import WORDS
+from gateway.oidc.tokens.claims import CLAIMS_OF_SCOPE, OFFICER_CLAIMS
 from tests.kit.clock import FrozenClock
 from tests.kit.oidc_world import Browser, OidcWorld, Person
 from tests.oidc.authorization.asking import answer_of, authorization_of, decide, error_of, links
@@ -78,6 +80,25 @@ def test_consent_names_the_service_its_member_and_what_will_be_told(world: OidcW
     assert "your name" not in page.text
     answer = answer_of(decide(browser, page, "yes"))
     assert rp.redeem(answer["code"], verifier).status_code == 200
+
+
+def test_consent_promises_nothing_that_would_not_be_told(world: OidcWorld) -> None:
+    rp = world.relying_party(scopes=("openid",))
+    browser = signed_in_a_while_ago(world, world.citizen())
+    page = browser.get(rp.request(prompt="consent", claims='{"id_token": {"email": {"essential": true}}}')[0])
+    assert "your email address" not in page.text
+    assert "other services" not in page.text
+
+
+def test_consent_says_that_a_service_may_act_in_a_persons_name(world: OidcWorld) -> None:
+    browser = signed_in_a_while_ago(world, world.officer())
+    page = browser.get(world.relying_party().request(prompt="consent", resource=world.sharing)[0])
+    assert "ask other services in your name" in page.text
+    assert "your organisation and your roles in it" in page.text
+
+
+def test_every_claim_there_is_has_words_for_the_person_it_is_about() -> None:
+    assert {name for names in CLAIMS_OF_SCOPE.values() for name in names} | set(OFFICER_CLAIMS) == set(WORDS)
 
 
 def test_who_does_not_agree_is_sent_back_with_an_error_and_no_code(world: OidcWorld) -> None:
