@@ -4,6 +4,7 @@ Whatever ends a session goes through here, so that its event and what others mak
 told) commit with it. `Consequences` are brought by `app`: this room does not know who relies on its sessions.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +14,8 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from gateway.audit.append import AuditLog
-from gateway.identity.accounts import find_account_even_suspended
+from gateway.audit.append import AuditLog, PreparedEntry
+from gateway.identity.accounts import Account, find_accounts_even_suspended
 from gateway.identity.events import IdentityEvents
 from gateway.identity.models import SessionRow
 from gateway.identity.sessions import SignedIn
@@ -36,8 +37,8 @@ class Reason(StrEnum):
 class Consequences(Protocol):
     """What follows from the end of sessions, in the same transaction."""
 
-    def session_ended(self, session: Session, session_id: UUID, *, at: datetime) -> None:
-        """A browser's session is over."""
+    def sessions_ended(self, session: Session, session_ids: Sequence[UUID], *, at: datetime) -> None:
+        """These browsers' sessions are over."""
         ...
 
     def person_signed_out(self, session: Session, account_id: UUID, *, at: datetime) -> None:
@@ -48,7 +49,7 @@ class Consequences(Protocol):
 class NoConsequences:
     """Nobody relies on the sessions."""
 
-    def session_ended(self, session: Session, session_id: UUID, *, at: datetime) -> None:
+    def sessions_ended(self, session: Session, session_ids: Sequence[UUID], *, at: datetime) -> None:
         """Nothing follows."""
 
     def person_signed_out(self, session: Session, account_id: UUID, *, at: datetime) -> None:
@@ -79,7 +80,7 @@ class SessionEnds:
         row = session.get(SessionRow, session_id, with_for_update=True)
         if row is None:
             return False
-        self._end(session, row, at=at, source=source, reason=reason, by=by, client=client)
+        self._end(session, (row,), at=at, source=source, reason=reason, by=by, client=client)
         return True
 
     def end_all_of(
@@ -95,16 +96,14 @@ class SessionEnds:
         """End every session of a person, and all that could outlive them; returns how many sessions that were."""
         query = select(SessionRow).where(SessionRow.account_id == account_id).order_by(SessionRow.session_id)
         rows = session.scalars(query.with_for_update()).all()
-        for row in rows:
-            self._end(session, row, at=at, source=source, reason=reason, by=by)
+        self._end(session, rows, at=at, source=source, reason=reason, by=by)
         self.consequences.person_signed_out(session, account_id, at=at)
         return len(rows)
 
     def end_every(self, session: Session, *, reason: str, by: str, at: datetime) -> int:
         """End every session there is, as after a restore; returns how many that were."""
         rows = session.scalars(select(SessionRow).order_by(SessionRow.session_id).with_for_update()).all()
-        for row in rows:
-            self._end(session, row, at=at, reason=reason, by=by)
+        self._end(session, rows, at=at, reason=reason, by=by)
         return len(rows)
 
     def end_overdue(self, session: Session, *, now: datetime, limit: int = OVERDUE_BATCH) -> int:
@@ -117,18 +116,30 @@ class SessionEnds:
             .with_for_update(skip_locked=True)
         )
         rows = session.scalars(query).all()
-        for row in rows:
-            self._end(session, row, at=now, reason=Reason.OVER)
+        self._end(session, rows, at=now, reason=Reason.OVER)
         return len(rows)
 
-    def _end(self, session: Session, row: SessionRow, *, at: datetime, **facts: str | None) -> None:
-        account = find_account_even_suspended(session, row.account_id)
+    def _end(self, session: Session, rows: Sequence[SessionRow], *, at: datetime, **facts: str | None) -> None:
+        if not rows:
+            return
         # Where the code was still awaited nobody had signed in, and nobody relies on it.
-        if account is not None and not row.awaiting_code:
-            ended = SignedIn(
-                session_id=row.session_id, account=account, methods=tuple(row.methods), auth_time=row.authenticated_at
-            )
-            given = {name: value for name, value in facts.items() if value is not None}
-            self.audit.append(session, self.events.session_ended(ended, **given), at=at)
-            self.consequences.session_ended(session, row.session_id, at=at)
-        session.execute(delete(SessionRow).where(SessionRow.session_id == row.session_id))
+        ended = [row for row in rows if not row.awaiting_code]
+        if ended:
+            entries = [self._entry(row, account, at=at, facts=facts) for row, account in _with_accounts(session, ended)]
+            self.audit.append_all(session.connection(), entries)
+            self.consequences.sessions_ended(session, [row.session_id for row in ended], at=at)
+        session.execute(delete(SessionRow).where(SessionRow.session_id.in_([row.session_id for row in rows])))
+
+    def _entry(
+        self, row: SessionRow, account: Account, *, at: datetime, facts: Mapping[str, str | None]
+    ) -> PreparedEntry:
+        signed_in = SignedIn(
+            session_id=row.session_id, account=account, methods=tuple(row.methods), auth_time=row.authenticated_at
+        )
+        given = {name: value for name, value in facts.items() if value is not None}
+        return self.audit.prepared(self.events.session_ended(signed_in, **given), at=at)
+
+
+def _with_accounts(session: Session, rows: Sequence[SessionRow]) -> list[tuple[SessionRow, Account]]:
+    accounts = find_accounts_even_suspended(session, {row.account_id for row in rows})
+    return [(row, accounts[row.account_id]) for row in rows]

@@ -1,5 +1,6 @@
 """Which clients were given tokens in which browser's session: each knows it by a `sid` of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -33,15 +34,15 @@ def record_client_session(
     session.execute(row.on_conflict_do_nothing())
 
 
-def clients_of_session(session: Session, session_id: UUID) -> tuple[ClientSession, ...]:
-    """Return every client that was given tokens in a session, by id."""
-    query = select(ClientSessionRow).where(ClientSessionRow.session_id == session_id)
+def clients_of_sessions(session: Session, session_ids: Sequence[UUID]) -> tuple[ClientSession, ...]:
+    """Return every client that was given tokens in any of these sessions."""
+    query = select(ClientSessionRow).where(ClientSessionRow.session_id.in_(session_ids))
     return tuple(
         ClientSession(client_id=row.client_id, sid=row.sid, sub=row.sub)
-        for row in session.scalars(query.order_by(ClientSessionRow.client_id))
+        for row in session.scalars(query.order_by(ClientSessionRow.session_id, ClientSessionRow.client_id))
     )
 
 
-def forget_client_sessions(session: Session, session_id: UUID) -> None:
-    """Delete what is known of the clients of a session that is over."""
-    session.execute(delete(ClientSessionRow).where(ClientSessionRow.session_id == session_id))
+def forget_client_sessions(session: Session, session_ids: Sequence[UUID]) -> None:
+    """Delete what is known of the clients of sessions that are over."""
+    session.execute(delete(ClientSessionRow).where(ClientSessionRow.session_id.in_(session_ids)))

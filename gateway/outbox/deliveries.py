@@ -5,14 +5,14 @@ the newest claim, so a worker that was thought dead and comes back late changes 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gateway.db import new_id
@@ -36,6 +36,15 @@ class State(StrEnum):
     DELIVERED = "delivered"
     DEAD = "dead"  # given up: an operator decides
     DISCARDED = "discarded"  # nobody needs it any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What is to be delivered to whom. `payload` holds references from which the kind's handler makes what is sent."""
+
+    kind: str
+    recipient: str
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +94,24 @@ class NoLongerNeeded:
 Outcome: TypeAlias = Delivered | TryAgain | Undeliverable | NoLongerNeeded
 
 
-def enqueue(session: Session, *, kind: str, recipient: str, payload: Mapping[str, Any], at: datetime) -> UUID:
-    """Promise a delivery, to be made once the caller's transaction commits; `payload` holds references."""
-    row = DeliveryRow(
-        delivery_id=new_id(),
-        kind=kind,
-        recipient=recipient,
-        payload=dict(payload),
-        state=State.WAITING,
-        attempts=0,
-        attempts_allowed=MOST_ATTEMPTS,
-        due_at=at,
-        created_at=at,
-    )
-    session.add(row)
-    session.flush()
-    return row.delivery_id
+def enqueue(session: Session, letters: Sequence[Letter], *, at: datetime) -> None:
+    """Promise deliveries, to be made once the caller's transaction commits, and only then."""
+    rows = [
+        {
+            "delivery_id": new_id(),
+            "kind": letter.kind,
+            "recipient": letter.recipient,
+            "payload": dict(letter.payload),
+            "state": State.WAITING,
+            "attempts": 0,
+            "attempts_allowed": MOST_ATTEMPTS,
+            "due_at": at,
+            "created_at": at,
+        }
+        for letter in letters
+    ]
+    if rows:
+        session.execute(insert(DeliveryRow), rows)
 
 
 def recipients_due(session: Session, *, now: datetime) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from gateway.audit.append import AuditLog
 from gateway.audit.subject_keys import SubjectKeys
 from gateway.db import Database
 from gateway.outbox.courier import Courier
-from gateway.outbox.deliveries import Delivered, Delivery, Outcome, enqueue
+from gateway.outbox.deliveries import Delivered, Delivery, Letter, Outcome, enqueue
 from gateway.web.alerts import Alerts
 from tests.kit.clock import FrozenClock
 
@@ -49,7 +49,7 @@ class Post:
 
     def enqueue(self, recipient: str, **payload: object) -> None:
         with self.database.write() as session:
-            enqueue(session, kind=KIND, recipient=recipient, payload=payload, at=self.clock.now())
+            enqueue(session, [Letter(kind=KIND, recipient=recipient, payload=payload)], at=self.clock.now())
 
     def later(self, *, hours: float) -> None:
         """Let time pass, on the wall and on the stopwatch."""

@@ -15,6 +15,7 @@ from gateway.outbox.deliveries import (
     MOST_ATTEMPTS,
     Delivered,
     Delivery,
+    Letter,
     NoLongerNeeded,
     Outcome,
     State,
@@ -59,7 +60,7 @@ def test_what_is_promised_is_delivered_once(post: Post) -> None:
 def test_what_was_rolled_back_is_not_delivered(post: Post) -> None:
     def promise_in_vain() -> None:
         with post.database.write() as session:
-            enqueue(session, kind=KIND, recipient="council", payload={}, at=post.clock.now())
+            enqueue(session, [Letter(kind=KIND, recipient="council", payload={})], at=post.clock.now())
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

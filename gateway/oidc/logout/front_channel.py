@@ -5,6 +5,7 @@ arrived: a client that can should ask for back-channel notices.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import find_client
-from gateway.oidc.client_sessions import clients_of_session
+from gateway.oidc.client_sessions import clients_of_sessions
 
 # What may stand in a Content-Security-Policy: a registered address with anything else in it gets no frame.
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+\Z")
@@ -27,10 +28,10 @@ class Frame:
     client_name: str
 
 
-def frames_for(session: Session, session_id: UUID, *, issuer: str) -> tuple[Frame, ...]:
-    """Return the frames that tell the clients of a session of its end; to be asked before it ends."""
+def frames_for(session: Session, session_ids: Sequence[UUID], *, issuer: str) -> tuple[Frame, ...]:
+    """Return the frames that tell the clients of sessions of their end; to be asked before they end."""
     frames = []
-    for known in clients_of_session(session, session_id):
+    for known in clients_of_sessions(session, session_ids):
         client = find_client(session, known.client_id)
         if client is None or client.oauth.frontchannel_logout_uri is None:
             continue

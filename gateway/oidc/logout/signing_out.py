@@ -67,22 +67,18 @@ class SigningOut:
         """End whatever this browser has; returns the frames by which its clients hear of it."""
         now = self.clock.now()
         with self.database.write() as session:
-            frames = [
-                frame
-                for session_id in sessions_at(session, browser_secret, now=now)
-                for frame in frames_for(session, session_id, issuer=self.issuer)
-            ]
+            frames = frames_for(session, sessions_at(session, browser_secret, now=now), issuer=self.issuer)
             asked_by = client.client_id if client is not None else None
             self.people.sign_in.end_at(
                 session, browser_secret, reason=Reason.SIGNED_OUT, source=source, client=asked_by, at=now
             )
-        return tuple(frames)
+        return frames
 
     def sign_out_everywhere(self, signed_in: SignedIn, *, source: str) -> tuple[Frame, ...]:
         """End every session of the person at this browser, and all that was given for them."""
         now = self.clock.now()
         with self.database.write() as session:
-            frames = frames_for(session, signed_in.session_id, issuer=self.issuer)
+            frames = frames_for(session, (signed_in.session_id,), issuer=self.issuer)
             self.people.ends.end_all_of(
                 session, signed_in.account.account_id, reason=Reason.SIGNED_OUT_EVERYWHERE, source=source, at=now
             )

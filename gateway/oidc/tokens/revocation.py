@@ -1,5 +1,6 @@
 """Taking back what was given, and forgetting what is over."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,12 +19,12 @@ def revoke_family(session: Session, authorization_id: UUID, *, now: datetime) ->
     )
 
 
-def revoke_session(session: Session, session_id: UUID, *, now: datetime) -> None:
-    """Take back what was given in a session that is over (OIDC Back-Channel Logout 1.0 §2.7).
+def revoke_sessions(session: Session, session_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Take back what was given in sessions that are over (OIDC Back-Channel Logout 1.0 §2.7).
 
     What was given for offline use goes on, from its next refresh; all else is revoked, with codes nobody has redeemed.
     """
-    given = (AuthorizationRow.session_id == session_id, AuthorizationRow.revoked_at.is_(None))
+    given = (AuthorizationRow.session_id.in_(session_ids), AuthorizationRow.revoked_at.is_(None))
     not_offline = or_(AuthorizationRow.offline.is_(False), AuthorizationRow.redeemed_at.is_(None))
     session.execute(update(AuthorizationRow).where(*given, not_offline).values(revoked_at=now))
     offline = select(AuthorizationRow.authorization_id).where(*given)

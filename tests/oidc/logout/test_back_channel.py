@@ -11,7 +11,7 @@ from gateway.identity.commands import AccountsContext
 from gateway.identity.registration import suspend
 from gateway.identity.session_commands import sessions_group
 from gateway.oidc.logout.back_channel import KIND
-from gateway.outbox.deliveries import LEASE, State, claim_next, enqueue
+from gateway.outbox.deliveries import LEASE, Letter, State, claim_next, enqueue
 from gateway.wire.jws import unverified_claims
 from tests.kit.oidc_world import Browser, OidcWorld, RelyingParty, hidden_fields
 from tests.oidc.logout.conftest import AFTER_LOGOUT, Back, is_signed_in, sid_of
@@ -143,7 +143,8 @@ def test_a_notice_repeated_after_a_lost_answer_is_not_a_replay(
     assert len(back.told(rp)) == 1
     # As if the worker had died before it wrote down that the receiver had taken it.
     with provider.gateway.database.write() as session:
-        enqueue(session, kind=KIND, recipient=delivery.recipient, payload=delivery.payload, at=provider.clock.now())
+        again = Letter(kind=KIND, recipient=delivery.recipient, payload=delivery.payload)
+        enqueue(session, [again], at=provider.clock.now())
     assert len(back.told(rp)) == 2
 
 
