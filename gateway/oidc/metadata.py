@@ -68,8 +68,8 @@ def metadata(endpoints: Endpoints, *, authentication_methods: Sequence[str], cer
         "claims_supported": list(CLAIMS),
         "prompt_values_supported": list(PROMPTS),
         "claims_parameter_supported": True,
-        # One page for every device: it fits a pop-up and a finger as well.
-        "display_values_supported": ["page", "popup", "touch"],
+        # One page for every device. In a pop-up it works, but the window that opened it cannot watch it (COOP).
+        "display_values_supported": ["page", "touch"],
         "ui_locales_supported": ["en"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,

@@ -184,7 +184,7 @@ def test_what_is_not_registered_cannot_be_asked_for(world: OidcWorld) -> None:
         ({"prompt": "none login"}, "invalid_request"),
         ({"prompt": "create"}, "invalid_request"),
         ({"max_age": "-1"}, "invalid_request"),
-        ({"request": "x"}, "request_not_supported"),
+        ({"request": "x"}, "invalid_request_object"),
         ({"request_uri": "urn:x"}, "request_uri_not_supported"),
         ({"nonce": ["a", "b"]}, "invalid_request"),
         ({"state": "x" * 3000}, "invalid_request"),

@@ -1,96 +1,58 @@
-"""What discovery says of pushed, signed and signed-for requests works, and what it does not name is refused."""
+"""What discovery says about the authorization endpoint, tried value by value; and nothing else works."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from gateway.directory.oauth import OAuthSettings
-from gateway.wire.encoding import b64url_encode
-from gateway.wire.jws import unverified_header
-from gateway.wire.signer import PrivateKeySigner
-from tests.kit.oidc_world import REDIRECT_URI, OidcWorld, RelyingParty
-from tests.kit.pushing import TYPE, by_value, pushed, request_claims
-
-NOT_ADVERTISED = ("none", "HS256", "ES384", "RS512", "RS1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discovered:
-    """The document, and whoever is signed in."""
-
-    provider: OidcWorld
-    document: Mapping[str, Any]
-
-    def told(self, address: str) -> dict[str, list[str]]:
-        answer = self.provider.signed_in(self.provider.officer()).get(address)
-        if answer.status_code == 200:
-            return {"page": [answer.text]}
-        parts = urlsplit(answer.headers["Location"])
-        return parse_qs(parts.query) | parse_qs(parts.fragment)
+from tests.kit.oidc_world import OidcWorld, hidden_fields
+from tests.oidc.authorization.asking import answer_of, authorization_of, error_of
 
 
 @pytest.fixture
-def discovered(provider: OidcWorld) -> Discovered:
-    address = f"{provider.issuer}/.well-known/openid-configuration"
-    return Discovered(provider=provider, document=requests.get(address, timeout=10).json())
+def advertised(world: OidcWorld) -> dict[str, Any]:
+    answer: dict[str, Any] = requests.get(f"{world.issuer}/.well-known/openid-configuration", timeout=10).json()
+    return answer
 
 
-def signed_with(rp: RelyingParty, algorithm: str) -> str:
-    """A request object that names this algorithm in its header."""
-    header = b64url_encode(json.dumps({"alg": algorithm, "kid": rp.signer.key_id, "typ": TYPE}).encode())
-    message = f"{header}.{b64url_encode(json.dumps(request_claims(rp)[0]).encode())}"
-    return f"{message}.{b64url_encode(rp.signer.sign(message.encode()))}"
-
-
-def test_every_response_mode_works_and_no_other(discovered: Discovered) -> None:
-    rp = discovered.provider.relying_party(oauth=OAuthSettings(authorization_signed_response_alg="ES256"))
-    modes = discovered.document["response_modes_supported"]
-    assert {"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"} == set(modes)
+def test_every_response_mode_is_one_that_works(world: OidcWorld, advertised: dict[str, Any]) -> None:
+    rp, browser = world.relying_party(), world.signed_in(world.officer())
+    modes = advertised["response_modes_supported"]
+    assert {"query", "fragment", "form_post"} <= set(modes)
     for mode in modes:
-        told = discovered.told(rp.request(response_mode=mode)[0])
-        holds = "response" if "jwt" in mode else "code"
-        assert f'name="{holds}"' in told["page"][0] if "form_post" in mode else holds in told, mode
-    assert discovered.told(rp.request(response_mode="web_message")[0])["error"] == ["invalid_request"]
+        response = browser.get(rp.request(response_mode=mode)[0])
+        members = answer_of(response) if "Location" in response.headers else hidden_fields(response.text)
+        assert {"code", "response"} & set(members), mode
+    for mode in {"web_message", "okta_post_message", "direct_post"} - set(modes):
+        assert error_of(browser.get(rp.request(response_mode=mode)[0])) == "invalid_request"
 
 
-def test_every_algorithm_of_request_objects_works_and_no_other(discovered: Discovered) -> None:
-    advertised = discovered.document["request_object_signing_alg_values_supported"]
-    assert discovered.document["request_parameter_supported"] is True
-    for algorithm in advertised:
-        signer = PrivateKeySigner.generate("Ed25519" if algorithm == "EdDSA" else algorithm)
-        rp = discovered.provider.relying_party(signer=signer)
-        assert "code" in discovered.told(by_value(rp, signed_with(rp, algorithm))), algorithm
-    rp = discovered.provider.relying_party()
-    for algorithm in NOT_ADVERTISED:
-        assert algorithm not in advertised
-        told = discovered.told(by_value(rp, signed_with(rp, algorithm), redirect_uri=REDIRECT_URI))
-        assert told["error"] == ["invalid_request_object"], algorithm
+def test_every_prompt_is_one_that_works(world: OidcWorld, advertised: dict[str, Any]) -> None:
+    rp, browser = world.relying_party(), world.signed_in(world.officer())
+    world.advance(minutes=3)
+    pages = {"login": "Password", "consent": "Do you agree?", "select_account": "Choose an account"}
+    assert set(advertised["prompt_values_supported"]) == {"none", *pages}
+    for prompt, words in pages.items():
+        assert words in browser.get(rp.request(prompt=prompt)[0]).text
+    assert "code" in answer_of(browser.get(rp.request(prompt="none")[0]))
 
 
-def test_every_algorithm_of_answers_works(discovered: Discovered) -> None:
-    for algorithm in discovered.document["authorization_signing_alg_values_supported"]:
-        settings = OAuthSettings(authorization_signed_response_alg=algorithm)
-        rp = discovered.provider.relying_party(oauth=settings)
-        [response] = discovered.told(rp.request(response_mode="jwt")[0])["response"]
-        assert unverified_header(response)["alg"] == algorithm
+def test_every_level_is_one_that_somebody_reaches(world: OidcWorld, advertised: dict[str, Any]) -> None:
+    rp = world.relying_party()
+    people = [factory(with_code=with_code) for factory in (world.officer, world.citizen) for with_code in (True, False)]
+    reached = {
+        authorization_of(world, answer_of(world.signed_in(person).get(rp.request()[0]))["code"]).acr
+        for person in people
+    }
+    assert reached == set(advertised["acr_values_supported"])
 
 
-def test_requests_are_pushed_where_it_says(discovered: Discovered) -> None:
-    rp = discovered.provider.relying_party()
-    assert discovered.document["pushed_authorization_request_endpoint"] == f"{rp.issuer}/par"
-    assert pushed(rp)[0]
-    # Of clients in general nothing is required, as it says; and no request_uri is fetched.
-    for name in (
-        "require_pushed_authorization_requests",
-        "require_signed_request_object",
-        "request_uri_parameter_supported",
-    ):
-        assert discovered.document[name] is False
-    assert "code" in discovered.told(rp.request()[0])
-    told = discovered.told(rp.request(request_uri="https://rp.example/request.jwt")[0])
-    assert told["error"] == ["request_uri_not_supported"]
+def test_what_else_is_said_of_the_endpoint_is_true(world: OidcWorld, advertised: dict[str, Any]) -> None:
+    rp, browser = world.relying_party(), world.signed_in(world.officer())
+    assert advertised["claims_parameter_supported"] is True
+    assert advertised["authorization_response_iss_parameter_supported"] is True
+    assert advertised["code_challenge_methods_supported"] == ["S256"]
+    assert advertised["response_types_supported"] == ["code"]
+    assert advertised["ui_locales_supported"] == ["en"]
+    for display in advertised["display_values_supported"]:
+        assert answer_of(browser.get(rp.request(display=display)[0]))["iss"] == world.issuer
