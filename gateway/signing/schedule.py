@@ -21,7 +21,6 @@ from gateway.signing.rotation import (
     add_key,
     finish_setting_aside,
     load_keys,
-    make_missing_keys,
     past_keys,
     retire_over,
 )
@@ -62,31 +61,39 @@ class KeySchedule:
         return len(retired)
 
     def _rotate(self, now: datetime) -> int:
-        # An earlier release knew one algorithm only; nothing waits for these, so they sign at once.
-        made = len(make_missing_keys(self.keys_dir, self.keeping, now=now))
-        for algorithm in ALGORITHMS[Purpose.TOKENS] if self.rotation_days else ():
+        made = 0
+        for algorithm in ALGORITHMS[Purpose.TOKENS]:
             keys = [key for key in load_keys(self.keys_dir, Purpose.TOKENS, self.keeping) if key.algorithm == algorithm]
-            if not keys or _made_at(keys[-1]) + timedelta(days=self.rotation_days) > now:
+            if keys and not self._is_due(keys[-1], now):
                 continue
             try:
-                key = add_key(self.keys_dir, Purpose.TOKENS, algorithm, self.keeping, now=now)
+                # An earlier release knew one algorithm only: nothing waits for the others, so they sign at once.
+                key = add_key(self.keys_dir, Purpose.TOKENS, algorithm, self.keeping, now=now, at_once=not keys)
             except KeyNotMade:
                 continue  # another process was first
             log.info("key rotated", purpose=Purpose.TOKENS, number=key.number, algorithm=algorithm)
             made += 1
         return made
 
+    def _is_due(self, key: Key, now: datetime) -> bool:
+        # Of a key from an earlier release, or made by hand, nothing better is known than its file's time.
+        made_at = key.made_at or datetime.fromtimestamp(key.path.stat().st_mtime, tz=UTC)
+        return bool(self.rotation_days) and made_at + timedelta(days=self.rotation_days) <= now
+
     def _record(self, now: datetime) -> None:
+        since = now - _RECORDED_WITHIN
+        added = [
+            (purpose, key)
+            for purpose in (Purpose.TOKENS, Purpose.EXCHANGE)
+            for key in load_keys(self.keys_dir, purpose, self.keeping)
+            # The first keys, by `gateway init`, have no entry: there is no log before them.
+            if key.signs_from is not None and key.made_at is not None and key.made_at > since
+        ]
+        gone = [past for past in past_keys(self.keys_dir) if past.at > since]
+        if not added and not gone:
+            return
         with self.database.write() as session:
-            for purpose in (Purpose.TOKENS, Purpose.EXCHANGE):
-                for key in load_keys(self.keys_dir, purpose, self.keeping):
-                    if key.made_at is not None and key.made_at > now - _RECORDED_WITHIN:
-                        record_added(session, self.audit, purpose, key, by=BY, now=now)
-            for past in past_keys(self.keys_dir):
-                if past.at > now - _RECORDED_WITHIN:
-                    record_past(session, self.audit, past, by=BY, now=now)
-
-
-def _made_at(key: Key) -> datetime:
-    # Of a key from an earlier release, or made by hand, nothing better is known than its file's time.
-    return key.made_at or datetime.fromtimestamp(key.path.stat().st_mtime, tz=UTC)
+            for purpose, key in added:
+                record_added(session, self.audit, purpose, key, by=BY, now=now)
+            for past in gone:
+                record_past(session, self.audit, past, by=BY, now=now)
