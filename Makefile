@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 VENV := .venv/bin
 PYTEST := $(VENV)/pytest
+# Where this is set, as in many images, every process of every test would compile all its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := --numprocesses 2 --dist loadscope
 UV_COMPILE := $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)

@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--only-with-database",
         action="store_true",
-        help="leave out the tests that touch no database: their answer is the same on every one",
+        help="leave out the tests that touch no database, or any: their answer is the same on every one",
     )
     group.addoption(
         "--durable",
@@ -61,13 +61,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs PostgreSQL where that is not the database.
 
-    With `--only-with-database`, keep what asks for a database, directly or through another fixture.
+    With `--only-with-database`, keep what asks for a database, directly or through another fixture, and is not marked
+    `any_database`.
     """
     kept = items[:]
     if config.getoption("--database") != "postgresql":
         kept = [item for item in kept if item.get_closest_marker("postgresql") is None]
     if config.getoption("--only-with-database"):
-        kept = [item for item in kept if "_databases" in getattr(item, "fixturenames", ())]
+        kept = [
+            item
+            for item in kept
+            if "_databases" in getattr(item, "fixturenames", ()) and item.get_closest_marker("any_database") is None
+        ]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 

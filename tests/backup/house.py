@@ -17,6 +17,7 @@ from gateway.demo.layout import Layout
 from gateway.demo.world import WorldTools, build_world
 from gateway.settings import POLICIES_DIR, Settings
 from tests.kit.log import an_event
+from tests.kit.oidc_world import LEAST_COST
 from tests.kit.outsider import Outsider
 
 
@@ -33,7 +34,7 @@ class House:
         """A new gateway with its world."""
         layout = Layout(state_dir=state_dir, policies_dir=POLICIES_DIR, database_url=database_url)
         initialise(layout.settings())
-        gateway = assemble(layout.settings())
+        gateway = assemble(layout.settings(), passwords=LEAST_COST)
         tools = WorldTools(
             database=gateway.database,
             audit=gateway.audit,
@@ -47,7 +48,7 @@ class House:
     def with_database(self, database_url: str) -> "House":
         """The same folder over another database, as after a restore."""
         settings = replace(self.settings, database_url=database_url)
-        gateway = assemble(settings)
+        gateway = assemble(settings, passwords=LEAST_COST)
         self._opened.append(gateway)
         return House(layout=replace(self.layout, database_url=database_url), gateway=gateway, _opened=self._opened)
 

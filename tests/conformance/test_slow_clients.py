@@ -13,6 +13,8 @@ import requests
 from gateway.punctual import RECEIVE_SECONDS, without_request_lines
 from tests.kit.world import World
 
+pytestmark = pytest.mark.any_database
+
 HEAD = b"POST /token HTTP/1.1\r\nHost: localhost\r\n"
 HALF_SENT = {
     "half a head": HEAD + b"X-Slow: ",

@@ -22,6 +22,8 @@ from tests.kit.processes import Processes, free_port, processes
 from tests.kit.tls import TestAuthority
 from tests.kit.world import World, running_world
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture(scope="module")
 def tls_world(

@@ -63,6 +63,8 @@ from tests.kit.processes import REPOSITORY, Processes, free_port
 
 COUNCIL = "E06000008"
 REDIRECT_URI = "http://localhost:9/callback"
+LEAST_COST = Passwords(memory_kib=8, passes=1)
+"""For the passwords of invented people: a real one costs three thousand times as much to guess."""
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -385,7 +387,7 @@ def in_this_process(*, database_url: str, state_dir: Path, clock: Clock, **chang
     """Serve from a thread of this process; `changes` replace settings."""
     settings = settings_for(database_url=database_url, state_dir=state_dir, port=free_port())
     settings = replace(settings, **changes)
-    world = assembled(settings, clock, passwords=Passwords(memory_kib=8, passes=1))
+    world = assembled(settings, clock, passwords=LEAST_COST)
     host, _, port = settings.listen.partition(":")
     server = make_server(host, int(port), create_app(world.gateway), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
