@@ -20,7 +20,7 @@ from gateway.identity.events import IdentityEvents
 from gateway.identity.models import SessionRow
 from gateway.identity.sessions import SignedIn
 
-OVERDUE_BATCH = 200
+OVERDUE_BATCH = 100
 
 
 class Reason(StrEnum):

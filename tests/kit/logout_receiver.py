@@ -43,6 +43,8 @@ class Receiver:
     """With which status a client answers, where not 200; nothing is noted then."""
     seen: set[str] = field(default_factory=set)
     tries: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    held: dict[str, threading.Event] = field(default_factory=dict)
+    """A client's notices are answered, and then as broken off, once its event is set."""
 
     def address(self, client: str) -> str:
         return f"http://127.0.0.1:{self.port}/back-channel?client={client}"
@@ -54,6 +56,9 @@ class Receiver:
     def answer(self, request: Request) -> Response:
         client = request.args["client"]
         self.tries[client] += 1
+        if client in self.held:
+            self.held[client].wait(timeout=30)
+            return Response(status=503)
         status = self.answers.get(client, 200)
         if status != 200:
             return Response(status=status)
