@@ -37,10 +37,8 @@ ABOUT_THE_JWT = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 class RequestObjectInvalid(AuthorizationRefused):
     """RFC 9101 §7: the object cannot be verified, or says what it may not."""
 
-    def __init__(self, public: str, *, signed: bool = False) -> None:
+    def __init__(self, public: str) -> None:
         super().__init__("invalid_request_object", public)
-        self.signed = signed
-        """Whether the client's own key had signed it, so that it is the client who failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,22 +77,22 @@ def check_type(signed: Signed) -> None:
     """RFC 9101 §10.8: the type keeps an assertion or a token from being taken for a request."""
     typ = signed.typ.lower().removeprefix("application/") if signed.typ is not None else None
     if typ not in TYPES:
-        raise RequestObjectInvalid(f"The typ of a request object is {TYPE}", signed=True)
+        raise RequestObjectInvalid(f"The typ of a request object is {TYPE}")
 
 
 def check_client(signed: Signed) -> None:
     """RFC 9101 §4, §6.3: issued by the client that asks, which names itself in it."""
     if signed.claims.get("iss") != signed.client.client_id:
-        raise RequestObjectInvalid("iss is not the client_id", signed=True)
+        raise RequestObjectInvalid("iss is not the client_id")
     named = signed.claims.get("client_id")
     if named != signed.client.client_id and (named is not None or signed.client.oauth.fapi2):
-        raise RequestObjectInvalid("client_id is not that of the request", signed=True)
+        raise RequestObjectInvalid("client_id is not that of the request")
 
 
 def check_no_subject(signed: Signed) -> None:
     """RFC 9101 §4: an object whose `sub` is the client could serve as its assertion."""
     if signed.claims.get("sub") == signed.client.client_id:
-        raise RequestObjectInvalid("sub must not be the client_id", signed=True)
+        raise RequestObjectInvalid("sub must not be the client_id")
 
 
 def check_registered_claims(signed: Signed) -> None:
@@ -111,7 +109,7 @@ def check_registered_claims(signed: Signed) -> None:
             leeway_seconds=int(CLOCK_SKEW.total_seconds()),
         )
     except GatewayError as error:
-        raise RequestObjectInvalid(f"The request object does not hold: {error.public}", signed=True) from error
+        raise RequestObjectInvalid(f"The request object does not hold: {error.public}") from error
 
 
 def check_lifetime(signed: Signed) -> None:
@@ -120,18 +118,18 @@ def check_lifetime(signed: Signed) -> None:
         return
     not_before = signed.claims.get("nbf")
     if not_before is None:
-        raise RequestObjectInvalid("nbf is missing", signed=True)
+        raise RequestObjectInvalid("nbf is missing")
     if not_before < (signed.now - FAPI_LONGEST).timestamp():
-        raise RequestObjectInvalid("nbf is more than 60 minutes in the past", signed=True)
+        raise RequestObjectInvalid("nbf is more than 60 minutes in the past")
     if signed.claims["exp"] > not_before + FAPI_LONGEST.total_seconds():
-        raise RequestObjectInvalid("exp is more than 60 minutes after nbf", signed=True)
+        raise RequestObjectInvalid("exp is more than 60 minutes after nbf")
 
 
 def check_not_nested(signed: Signed) -> None:
     """RFC 9101 §4: an object holds no other request, by value or by reference."""
     for name in ("request", "request_uri"):
         if name in signed.claims:
-            raise RequestObjectInvalid(f"A request object must not hold {name}", signed=True)
+            raise RequestObjectInvalid(f"A request object must not hold {name}")
 
 
 CHECKS = (check_type, check_client, check_no_subject, check_registered_claims, check_lifetime, check_not_nested)
@@ -158,7 +156,7 @@ def _parameters(signed: Signed) -> Parameters:
     try:
         return parse_parameters(pairs)
     except GatewayError as error:
-        raise RequestObjectInvalid(f"A claim cannot be used: {error.public}", signed=True) from error
+        raise RequestObjectInvalid(f"A claim cannot be used: {error.public}") from error
 
 
 def _texts(name: str, value: object) -> list[str]:
