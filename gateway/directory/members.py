@@ -1,12 +1,12 @@
 """Questions and changes about members and clients, as values that need no session."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from gateway.directory.models import ClientRow, MemberRow
@@ -72,6 +72,11 @@ _ACTIVE_REVISION = (
     .join(MemberRow, MemberRow.code == ClientRow.member_code)
     .where(ClientRow.client_id == bindparam("client_id"), ClientRow.active, MemberRow.active)
 )
+_ACTIVE = (
+    select(ClientRow.client_id)
+    .join(MemberRow, MemberRow.code == ClientRow.member_code)
+    .where(ClientRow.client_id.in_(bindparam("client_ids", expanding=True)), ClientRow.active, MemberRow.active)
+)
 MOST_SEEN = 1000
 _SEEN: dict[str, tuple[str, Client]] = {}
 
@@ -109,6 +114,11 @@ def find_registration(session: Session, client_id: str) -> tuple[Client, datetim
     """Return the client with this id, inactive or not, and when it was first registered."""
     row = session.get(ClientRow, client_id)
     return (_client(row), row.created_at) if row is not None else None
+
+
+def active_clients(connection: Connection, client_ids: Collection[str]) -> frozenset[str]:
+    """Return which of these clients are active, and their members too."""
+    return frozenset(connection.scalars(_ACTIVE, {"client_ids": list(client_ids)}))
 
 
 def list_members(session: Session) -> tuple[Member, ...]:

@@ -18,7 +18,7 @@ from gateway.directory.members import Client
 from gateway.errors import GatewayError, Kind
 from gateway.identity.caller import Presented
 from gateway.oidc.endpoints import Endpoints
-from gateway.once.once import first_use
+from gateway.once.once import Claim, first_uses
 from gateway.wire.dpop import InvalidProof, ProvedRequest, VerifiedProof, verify_proof
 from gateway.wire.encoding import b64url_encode
 
@@ -145,9 +145,14 @@ class Possession:
 
 def claim_proof(session: Session, proof: VerifiedProof) -> bool:
     """Use a proof up in the caller's transaction; false when it was used before (RFC 9449 §11.1)."""
+    return first_uses(session.connection(), (claim_of(proof),))[0]
+
+
+def claim_of(proof: VerifiedProof) -> Claim:
+    """Return what is claimed when the proof is used up."""
     # Kept past the last moment at which the proof would still be accepted.
     expires_at = proof.usable_until + timedelta(seconds=1)
-    return first_use(session, kind="dpop_proof", owner=proof.jkt, value=proof.jti, expires_at=expires_at)
+    return Claim(kind="dpop_proof", owner=proof.jkt, value=proof.jti, expires_at=expires_at)
 
 
 def thumbprint_of(certificate: bytes) -> str:

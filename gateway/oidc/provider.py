@@ -37,6 +37,7 @@ from gateway.oidc.possession import DPoPNonces, Possession
 from gateway.oidc.sandbox import explain_rejection, explain_request
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
+from gateway.oidc.tokens.client_grant import GrantsTogether
 from gateway.oidc.tokens.endpoint import TokenRequests
 from gateway.oidc.tokens.introspection import Introspection
 from gateway.oidc.tokens.issuing import Issuing
@@ -315,6 +316,7 @@ def assemble_provider(
             authentication=authentication,
             possession=possession,
             issuing=issuing,
+            in_own_name=GrantsTogether(database=database, audit=audit),
             clock=clock,
         ),
         token_management=TokenManagement(

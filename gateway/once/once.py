@@ -43,6 +43,8 @@ def first_uses(connection: Connection, claims: Sequence[Claim]) -> list[bool]:
 
     Of equal claims among them the first alone can be it.
     """
+    if not claims:
+        return []
     rows = {(claim.kind, claim.digest): claim.expires_at for claim in claims}
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     # In one order, so that two transactions which claim the same values wait for each other and never in a circle.

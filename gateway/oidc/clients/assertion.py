@@ -16,7 +16,7 @@ from gateway.errors import GatewayError
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
-from gateway.once.once import first_use
+from gateway.once.once import Claim, first_uses
 from gateway.wire.jws import (
     VerifiedJws,
     check_claims,
@@ -119,8 +119,12 @@ def verify_assertion(assertion: str, expected: Expected, *, keys: Sequence[Jwk])
 
 def claim_assertion(session: Session, assertion: VerifiedAssertion) -> bool:
     """Use the assertion up; false when it was used before. The caller commits the claim with its answer."""
-    return first_use(
-        session,
+    return first_uses(session.connection(), (claim_of(assertion),))[0]
+
+
+def claim_of(assertion: VerifiedAssertion) -> Claim:
+    """Return what is claimed when the assertion is used up."""
+    return Claim(
         kind="client_assertion",
         owner=assertion.client.client_id,
         value=assertion.jti,

@@ -4,13 +4,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.orm import Session
 
-from gateway.db import Database
+from gateway.db import Database, insert_rows
 from gateway.errors import GatewayError
 from gateway.identity.caller import Presented
 from gateway.oidc.authorization.codes import hash_of
@@ -26,11 +26,15 @@ LIFETIME = timedelta(minutes=5)
 TYP = "at+jwt"
 # Spelled out: the one algorithm we sign with is the one we accept, whatever a header says.
 ALGORITHMS = ("ES256",)
+_TABLE = cast("Table", AccessTokenRow.__table__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedAccessToken:
-    """A new token, how it must be shown, its `jti`, its scope and its audience."""
+    """A new token, how it must be shown, its `jti`, its scope and its audience.
+
+    Without its `row` a token opens nothing: whoever issues it has the row written (`write_tokens`) and committed.
+    """
 
     token: str = field(repr=False)
     token_type: str
@@ -38,6 +42,7 @@ class IssuedAccessToken:
     scope: str
     audience: tuple[str, ...]
     lifetime: timedelta
+    row: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,11 @@ class ShownToken:
     unverified: str = field(repr=False)
 
 
+def write_tokens(connection: Connection, tokens: Sequence[IssuedAccessToken]) -> None:
+    """Write the rows of new tokens in the caller's transaction."""
+    insert_rows(connection, _TABLE, [token.row for token in tokens])
+
+
 class AccessTokens:
     """Issues and verifies the access tokens of one gateway."""
 
@@ -74,9 +84,8 @@ class AccessTokens:
         self._keys = keys
         self._possession = possession
 
-    def issue(
+    def make(
         self,
-        session: Session,
         claims: Mapping[str, Any],
         *,
         client_id: str,
@@ -87,7 +96,7 @@ class AccessTokens:
         now: datetime,
         made_from: VerifiedAccessToken | None = None,
     ) -> IssuedAccessToken:
-        """Write the token's row and sign it; `claims` are those beyond RFC 9068's own, `sub` among them.
+        """Sign a token, for which nothing is written yet; `claims` are those beyond RFC 9068's own, `sub` among them.
 
         A token that is `made_from` another lives no longer than that one, and is taken back with it.
         """
@@ -96,15 +105,6 @@ class AccessTokens:
         expires = issued + int(LIFETIME.total_seconds())
         if made_from is not None:
             expires = min(expires, int(made_from.claims["exp"]))
-        session.add(
-            AccessTokenRow(
-                token_hash=hash_of(token_id),
-                authorization_id=authorization_id,
-                client_id=client_id,
-                made_from=made_from.token_hash if made_from is not None else None,
-                expires_at=datetime.fromtimestamp(expires, tz=UTC),
-            )
-        )
         own = {
             "iss": self._endpoints.issuer,
             # RFC 9068 §2.2: one resource is a string, several are an array.
@@ -123,6 +123,13 @@ class AccessTokens:
             scope=scope,
             audience=tuple(audience),
             lifetime=timedelta(seconds=expires - issued),
+            row={
+                "token_hash": hash_of(token_id),
+                "authorization_id": authorization_id,
+                "client_id": client_id,
+                "made_from": made_from.token_hash if made_from is not None else None,
+                "expires_at": datetime.fromtimestamp(expires, tz=UTC),
+            },
         )
 
     def verify(self, session: Session, presented: Presented, *, audience: str, now: datetime) -> VerifiedAccessToken:

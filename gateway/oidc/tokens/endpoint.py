@@ -17,22 +17,24 @@ from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import Client
 from gateway.identity.caller import Presented
-from gateway.oidc.clients.authentication import ClientAuthentication, ClientRefused
+from gateway.oidc.clients.assertion import claim_of
+from gateway.oidc.clients.authentication import AuthenticatedClient, ClientAuthentication, ClientRefused
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import NonceNeeded, Possession, ProofRefused, SenderConstraint, claim_proof
 from gateway.oidc.tokens import token_exchange
-from gateway.oidc.tokens.client_grant import grant_client
+from gateway.oidc.tokens.client_grant import GrantsTogether, grant_client
 from gateway.oidc.tokens.code_grant import redeem_code
 from gateway.oidc.tokens.issuing import Issuing
 from gateway.oidc.tokens.refresh import refresh
-from gateway.oidc.tokens.token_request import GrantRefused, TokenRequest
+from gateway.oidc.tokens.token_request import GrantAsked, GrantRefused, TokenRequest
 from gateway.wire.dpop import VerifiedProof
 
+IN_OWN_NAME = "client_credentials"
 GRANTS: Mapping[str, Callable[[TokenRequest], dict[str, Any]]] = {
     "authorization_code": redeem_code,
     "refresh_token": refresh,
-    "client_credentials": grant_client,
+    IN_OWN_NAME: grant_client,
     token_exchange.GRANT_TYPE: token_exchange.exchange_token,
 }
 GRANT_TYPES = tuple(GRANTS)
@@ -62,6 +64,7 @@ class TokenRequests:
     authentication: ClientAuthentication
     possession: Possession
     issuing: Issuing
+    in_own_name: GrantsTogether
     clock: Clock
 
     def answer(
@@ -74,22 +77,29 @@ class TokenRequests:
         authenticated = self.authentication.verify(form, presented, now=now)
         if isinstance(authenticated, ClientRejected):
             return self.authentication.refuse(authenticated, source=source, now=now)
-        proof = self._proof_of(presented, now=now)
+        asked = GrantAsked(
+            client=authenticated.client,
+            form=form,
+            issuing=self.issuing,
+            audit=self.audit,
+            source=source,
+            key_id=authenticated.key_id,
+            now=now,
+        )
+        together = self._granted_together(asked, authenticated, presented)
+        return together or self._answered_alone(asked, authenticated, presented)
+
+    def _answered_alone(
+        self, asked: GrantAsked, authenticated: AuthenticatedClient, presented: Presented
+    ) -> TokensGranted | TokensRefused | ClientRefused:
+        """Answer in a transaction of its own."""
+        proof = self._proof_of(presented, now=asked.now)
         with self.database.write() as session:
             # Committed at the end of this block: from then on the tokens are accounted for.
-            client = self.authentication.claim(session, authenticated, source=source, now=now)
+            client = self.authentication.claim(session, authenticated, source=asked.source, now=asked.now)
             if isinstance(client, ClientRefused):
                 return client
-            request = TokenRequest(
-                session=session,
-                client=client,
-                form=form,
-                issuing=self.issuing,
-                audit=self.audit,
-                source=source,
-                key_id=authenticated.key_id,
-                now=now,
-            )
+            request = TokenRequest.within(session, replace(asked, client=client))
             try:
                 constraint = self._constraint_for(session, client, presented, proof)
                 return TokensGranted(members=_grant(replace(request, constraint=constraint)))
@@ -100,6 +110,22 @@ class TokenRequests:
                 # A refusal is a value from here on: what it wrote, a revoked family say, is committed with its event.
                 request.record("oidc.tokens.refused", REFUSED, {"reason": error.code})
                 return TokensRefused(error=error.code, description=error.public)
+
+    def _granted_together(
+        self, asked: GrantAsked, authenticated: AuthenticatedClient, presented: Presented
+    ) -> TokensGranted | None:
+        """Try what nearly every system asks for all day. None: it is something else, or not granted like that."""
+        # A proof would be a second thing to use up: both are, or neither, and that takes a transaction of its own.
+        if asked.form.one("grant_type") != IN_OWN_NAME or presented.dpop:
+            return None
+        claim = claim_of(authenticated.assertion) if authenticated.assertion is not None else None
+        try:
+            _check_registered(asked, IN_OWN_NAME)
+            constraint = self.possession.constraint_for(asked.client, presented, None)
+            members = self.in_own_name.grant(replace(asked, constraint=constraint), claim)
+        except (ProofRefused, GrantRefused):
+            return None
+        return TokensGranted(members=members) if members is not None else None
 
     def _proof_of(self, presented: Presented, *, now: datetime) -> VerifiedProof | ProofRefused | None:
         # A value, because the refusal is recorded in the transaction that uses up the client's assertion.
@@ -123,7 +149,11 @@ def _grant(request: TokenRequest) -> dict[str, Any]:
     grant_type = request.needed("grant_type")
     if grant_type not in GRANTS:
         raise GrantRefused("unsupported_grant_type", "This grant_type is not supported")
-    # RFC 6749 §5.2: deny by default, a client has the grants that it is registered for.
-    if grant_type not in request.client.grant_types:
-        raise GrantRefused("unauthorized_client", "This client is not registered for this grant_type")
+    _check_registered(request, grant_type)
     return GRANTS[grant_type](request)
+
+
+def _check_registered(asked: GrantAsked, grant_type: str) -> None:
+    """RFC 6749 §5.2: deny by default, a client has the grants that it is registered for."""
+    if grant_type not in asked.client.grant_types:
+        raise GrantRefused("unauthorized_client", "This client is not registered for this grant_type")

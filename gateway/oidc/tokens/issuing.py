@@ -17,7 +17,13 @@ from gateway.oidc.claims_request import ClaimAsked, ClaimsRequest
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
 from gateway.oidc.possession import SenderConstraint
-from gateway.oidc.tokens.access_tokens import LIFETIME, AccessTokens, IssuedAccessToken, VerifiedAccessToken
+from gateway.oidc.tokens.access_tokens import (
+    LIFETIME,
+    AccessTokens,
+    IssuedAccessToken,
+    VerifiedAccessToken,
+    write_tokens,
+)
 from gateway.oidc.tokens.claims import claims_for, officer_claims
 from gateway.oidc.tokens.id_token import issue_id_token
 from gateway.oidc.tokens.response_signing import response_signer
@@ -103,10 +109,12 @@ class Issuing:
         family.expires_at = max(family.expires_at, (family_ends or now) + LIFETIME)
         return IssuedTokens(access=access, id_token=id_token, refresh_token=refresh_token)
 
-    def for_client(self, session: Session, asked: Asked, *, now: datetime) -> IssuedTokens:
-        """Issue an access token to a client in its own name: `sub` is the client itself (RFC 9068 §2.2)."""
-        access = self.access_tokens.issue(
-            session,
+    def for_client(self, asked: Asked, *, now: datetime) -> IssuedTokens:
+        """Make an access token for a client in its own name: `sub` is the client itself (RFC 9068 §2.2).
+
+        The caller writes its row.
+        """
+        access = self.access_tokens.make(
             {"sub": asked.client.client_id},
             client_id=asked.client.client_id,
             scope=asked.scope,
@@ -157,8 +165,7 @@ class Issuing:
             between = hash_of("\x00".join((asked.client.sector, *sorted(asked.resources))))
             sub = self.pairwise.sub_for(session, account.account_id, f"token:{b64url_encode(between)}", at=now)
             about = {**about, "sub": sub}
-        return self.access_tokens.issue(
-            session,
+        access = self.access_tokens.make(
             about,
             client_id=asked.client.client_id,
             scope=asked.scope,
@@ -168,6 +175,8 @@ class Issuing:
             now=now,
             made_from=made_from,
         )
+        write_tokens(session.connection(), (access,))
+        return access
 
     def _for_id_token_alone(self, family: AuthorizationRow, account: Account, asked: Asked) -> dict[str, Any]:
         client = asked.client

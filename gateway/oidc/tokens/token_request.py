@@ -1,9 +1,9 @@
-"""One token request: an authenticated client asks for one grant, inside the transaction that answers it."""
+"""One token request: an authenticated client asks for one grant; most are judged in the transaction that answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -34,10 +34,9 @@ class GrantRefused(GatewayError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
-    """What a grant needs to know: who asks for what, in which transaction, and how to issue and record."""
+class GrantAsked:
+    """What can be judged without writing: who asks for what, and how to issue and record."""
 
-    session: Session
     client: Client
     form: Parameters = field(repr=False)
     issuing: Issuing
@@ -77,6 +76,59 @@ class TokenRequest:
         """Return what tokens are to be issued to this client."""
         return Asked(client=self.client, scope=scope, resources=resources, constraint=self.constraint)
 
+    def issued_event(
+        self,
+        name: str,
+        issued: IssuedTokens,
+        *,
+        family: AuthorizationRow | None = None,
+        account: Account | None = None,
+        **more: str,
+    ) -> Event:
+        """Return the event of tokens that were issued."""
+        details = {
+            "scope": issued.access.scope,
+            "audience": list(issued.access.audience),
+            "token": issued.access.token_id,
+            **more,
+        }
+        if family is not None and account is not None:
+            details |= _family_facts(family) | {"account_kind": str(account.kind)}
+        return self.event(name, DONE, details, account_id=account.account_id if account else None)
+
+    def event(
+        self,
+        name: str,
+        outcome: str,
+        details: Mapping[str, Any],
+        *,
+        account_id: UUID | None = None,
+        others: tuple[str, ...] = (),
+    ) -> Event:
+        """Return an event about this request; `others` are further members that it concerns."""
+        # Only a grant that it may have: what else a client may write there is not for the log.
+        grant_type = next((known for known in self.client.grant_types if known == self.form.one("grant_type")), None)
+        facts = {"grant_type": grant_type, "source": self.source, "key_id": self.key_id}
+        return Event(
+            name=name,
+            outcome=outcome,
+            members=tuple(dict.fromkeys((self.client.member_code, *others))),
+            details={**facts, "client": self.client.client_id, "member": self.client.member_code, **details},
+            subject=self.issuing.references.reference_of_account(account_id) if account_id is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest(GrantAsked):
+    """A request in the transaction that answers it."""
+
+    session: Session
+
+    @classmethod
+    def within(cls, session: Session, asked: GrantAsked) -> Self:
+        """Return what was asked, to be answered in this transaction."""
+        return cls(session=session, **{item.name: getattr(asked, item.name) for item in fields(asked)})
+
     def record_issued(
         self,
         name: str,
@@ -87,15 +139,8 @@ class TokenRequest:
         **more: str,
     ) -> dict[str, Any]:
         """Write the event beside the tokens; returns the members of the answer."""
-        details = {
-            "scope": issued.access.scope,
-            "audience": list(issued.access.audience),
-            "token": issued.access.token_id,
-            **more,
-        }
-        if family is not None and account is not None:
-            details |= _family_facts(family) | {"account_kind": str(account.kind)}
-        self.record(name, DONE, details, account_id=account.account_id if account else None)
+        event = self.issued_event(name, issued, family=family, account=account, **more)
+        self.audit.append(self.session, event, at=self.now)
         return issued.as_response()
 
     def record_repeated(self, family: AuthorizationRow) -> None:
@@ -117,16 +162,7 @@ class TokenRequest:
         others: tuple[str, ...] = (),
     ) -> None:
         """Write an event about this request; `others` are further members that it concerns."""
-        # Only a grant that it may have: what else a client may write there is not for the log.
-        grant_type = next((known for known in self.client.grant_types if known == self.form.one("grant_type")), None)
-        facts = {"grant_type": grant_type, "source": self.source, "key_id": self.key_id}
-        event = Event(
-            name=name,
-            outcome=outcome,
-            members=tuple(dict.fromkeys((self.client.member_code, *others))),
-            details={**facts, "client": self.client.client_id, "member": self.client.member_code, **details},
-            subject=self.issuing.references.reference_of_account(account_id) if account_id is not None else None,
-        )
+        event = self.event(name, outcome, details, account_id=account_id, others=others)
         self.audit.append(self.session, event, at=self.now)
 
 
