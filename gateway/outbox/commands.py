@@ -52,7 +52,9 @@ def _list(open_context: Callable[[], OutboxContext]) -> click.Command:
     @click.command("list")
     @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
     @click.option("--recipient", help="Only those for this client.")
-    @click.option("--limit", type=click.IntRange(min=1, max=10_000), default=100, show_default=True)
+    @click.option(
+        "--limit", type=click.IntRange(min=1, max=10_000), default=100, show_default=True, help="How many at most."
+    )
     def list_all(state: str | None, recipient: str | None, limit: int) -> None:
         """List deliveries, newest first, and how many there are in each state."""
         with open_context().database.read() as session:
