@@ -1,5 +1,6 @@
 """Questions and changes about members and clients, as values that need no session."""
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -78,7 +79,18 @@ _ACTIVE = (
     .where(ClientRow.client_id.in_(bindparam("client_ids", expanding=True)), ClientRow.active, MemberRow.active)
 )
 MOST_SEEN = 1000
-_SEEN: dict[str, tuple[str, Client]] = {}
+# A release from before there were revisions changes a client without making a new one, while both run side by side.
+SEEN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    revision: str
+    client: Client
+    until: float
+
+
+_SEEN: dict[str, _Seen] = {}
 
 
 def find_member(session: Session, code: str) -> Member | None:
@@ -91,14 +103,14 @@ def find_client(session: Session, client_id: str) -> Client | None:
     """Return the active client with this id, if its member is active too.
 
     Every request asks this, so the database is asked each time whether the client is active and which revision of it is
-    there, and for all the rest only when that is another one than this process has seen.
+    there, and for all the rest only when that is another one than this process has seen lately.
     """
     revision = session.scalar(_ACTIVE_REVISION, {"client_id": client_id})
     if revision is None:
         return None
     kept = _SEEN.get(client_id)
-    if kept is not None and kept[0] == revision:
-        return kept[1]
+    if kept is not None and kept.revision == revision and time.monotonic() < kept.until:
+        return kept.client
     row = session.get(ClientRow, client_id)
     if row is None or not row.active:
         return None
@@ -106,7 +118,7 @@ def find_client(session: Session, client_id: str) -> Client | None:
     if row.revision:  # what was registered before revisions were kept has none
         if len(_SEEN) >= MOST_SEEN:
             _SEEN.clear()
-        _SEEN[client_id] = (row.revision, client)
+        _SEEN[client_id] = _Seen(revision=row.revision, client=client, until=time.monotonic() + SEEN_SECONDS)
     return client
 
 

@@ -32,8 +32,8 @@ class AuthorizationRow(Base):
     scope: Mapped[str] = mapped_column(Text)
     resources: Mapped[list[str]] = mapped_column(json_list)
     nonce: Mapped[str | None] = mapped_column(Text)
-    code_challenge: Mapped[str | None] = mapped_column(String(128))
-    """None for a client that is exempt from PKCE by name."""
+    code_challenge: Mapped[str] = mapped_column(String(128))
+    """Empty for a client that is exempt from PKCE by name."""
     dpop_jkt: Mapped[str | None] = mapped_column(String(64))
     """The thumbprint (RFC 7638) of the key to which the code is bound (RFC 9449 §10)."""
     claims: Mapped[dict[str, Any] | None] = mapped_column(json_list)

@@ -16,11 +16,9 @@ def upgrade() -> None:
     moment = sa.DateTime(timezone=True)
     op.add_column("clients", sa.Column("oauth", json, nullable=False, server_default="{}"))
     op.add_column("clients", sa.Column("revision", sa.String(32), nullable=False, server_default=""))
-    with op.batch_alter_table("authorizations") as authorizations:
-        authorizations.alter_column("code_challenge", existing_type=sa.String(128), nullable=True)
-        authorizations.add_column(sa.Column("dpop_jkt", sa.String(64), nullable=True))
-        authorizations.add_column(sa.Column("claims", json, nullable=True))
-        authorizations.add_column(sa.Column("offline", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("authorizations", sa.Column("dpop_jkt", sa.String(64), nullable=True))
+    op.add_column("authorizations", sa.Column("claims", json, nullable=True))
+    op.add_column("authorizations", sa.Column("offline", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("refresh_tokens", sa.Column("request_digest", sa.LargeBinary(32), nullable=True))
     op.add_column("refresh_tokens", sa.Column("sealed_answer", sa.LargeBinary(), nullable=True))
     op.create_table(
@@ -38,9 +36,7 @@ def downgrade() -> None:
     op.drop_table("pushed_requests")
     for column in ("sealed_answer", "request_digest"):
         op.drop_column("refresh_tokens", column)
-    with op.batch_alter_table("authorizations") as authorizations:
-        for column in ("offline", "claims", "dpop_jkt"):
-            authorizations.drop_column(column)
-        authorizations.alter_column("code_challenge", existing_type=sa.String(128), nullable=False)
+    for column in ("offline", "claims", "dpop_jkt"):
+        op.drop_column("authorizations", column)
     for column in ("revision", "oauth"):
         op.drop_column("clients", column)

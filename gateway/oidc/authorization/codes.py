@@ -33,7 +33,7 @@ def issue_code(session: Session, request: AuthorizationRequest, signed_in: Signe
             scope=" ".join(request.scopes),
             resources=list(request.resources),
             nonce=request.nonce,
-            code_challenge=request.code_challenge,
+            code_challenge=request.code_challenge or "",
             dpop_jkt=request.dpop_jkt,
             claims=request.claims.as_stored(),
             offline="offline_access" in request.scopes,

@@ -73,7 +73,7 @@ def check_redirect_uri(request: TokenRequest, family: AuthorizationRow) -> None:
 def check_verifier(request: TokenRequest, family: AuthorizationRow) -> None:
     """RFC 7636 §4.6 with S256 alone, and RFC 9700 §4.8.2: no verifier where there was no challenge."""
     verifier = request.form.one("code_verifier")
-    if family.code_challenge is None:
+    if not family.code_challenge:
         # Whoever sends one believes in a challenge that somebody took out of the authorization request.
         if verifier is not None:
             raise GrantRefused("invalid_request", "The authorization request had no code_challenge")
