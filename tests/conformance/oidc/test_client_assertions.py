@@ -49,6 +49,23 @@ def by_a_key_it_brings_itself(rp: RelyingParty) -> str:
     return issue_jws(payload, typ="JWT", signer=own, headers={"jwk": own.public_jwk()})
 
 
+def with_raw_header(**members: object) -> Callable[[RelyingParty], str]:
+    """A good signature under a header whose members are replaced."""
+
+    def make(rp: RelyingParty) -> str:
+        header = {"alg": "ES256", "kid": rp.signer.key_id, "typ": "JWT"} | members
+        message = f"{b64url_encode(json.dumps(header).encode())}.{rp.assertion().split('.')[1]}"
+        return f"{message}.{b64url_encode(rp.signer.sign(message.encode()))}"
+
+    return make
+
+
+def hs256_with_an_empty_key_by_path(rp: RelyingParty) -> str:
+    header = b64url_encode(json.dumps({"alg": "HS256", "kid": "../../../../dev/null", "typ": "JWT"}).encode())
+    message = f"{header}.{rp.assertion().split('.')[1]}"
+    return f"{message}.{b64url_encode(hmac.digest(b'', message.encode(), hashlib.sha256))}"
+
+
 def tampered(rp: RelyingParty) -> str:
     header, _, signature = rp.assertion().split(".")
     return f"{header}.{rp.assertion().split('.')[1]}.{signature}"
@@ -64,7 +81,18 @@ ATTACKS: dict[str, Callable[[RelyingParty], str]] = {
     "an unknown kid": lambda rp: rp.assertion(signer=PrivateKeySigner.generate("ES256")),
     "a key it brings itself": by_a_key_it_brings_itself,
     "a key it points to": with_header(jku="https://attacker.example/jwks"),
+    "a certificate it points to": with_header(x5u="https://attacker.example/chain.pem"),
+    "a certificate it brings itself": with_header(x5c=["MIIB"]),
     "a critical extension": with_header(crit=["exp"]),
+    "a payload that is not encoded": with_header(b64=False, crit=["b64"]),
+    "alg none in other letters": with_raw_header(alg="nOnE"),
+    "alg of another kind than the key": with_raw_header(alg="Ed25519"),
+    "alg that is a list": with_raw_header(alg=["ES256"]),
+    "no kid": with_raw_header(kid=None),
+    "kid that is a list": with_raw_header(kid=["x"]),
+    "kid that is a path": hs256_with_an_empty_key_by_path,
+    "kid that is a query": with_raw_header(kid="x' OR '1'='1"),
+    "two typ at once": with_raw_header(typ=["JWT", "JWT"]),
     "another's payload": tampered,
     "another typ": lambda rp: rp.assertion(typ="at+jwt"),
     "wrong aud": lambda rp: rp.assertion(aud="https://elsewhere.example"),
