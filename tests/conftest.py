@@ -142,7 +142,7 @@ def _databases(
 
 @pytest.fixture(scope="session", autouse=True)
 def _templates_compiled_once() -> Iterator[None]:
-    """Let the applications of this worker share their compiled templates: those of one page take a fifth of a second."""
+    """Let the applications of this worker share compiled templates: those of one page take a fifth of a second."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Flask.jinja_options, "bytecode_cache", CompiledTemplates())
         yield
