@@ -1,15 +1,22 @@
 """OIDC Back-Channel Logout 1.0, with a receiver that verifies every notice: whatever ends a session, clients hear."""
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from gateway.directory.oauth import OAuthSettings
 from gateway.identity.commands import AccountsContext
 from gateway.identity.registration import suspend
 from gateway.identity.session_commands import sessions_group
+from gateway.identity.sessions import list_sessions
+from gateway.oidc.authorization.codes import lock_authorization
+from gateway.oidc.client_sessions import record_client_session
 from gateway.oidc.logout.back_channel import KIND
 from gateway.outbox.deliveries import LEASE, Letter, State, claim_next, enqueue
 from gateway.wire.jws import unverified_claims
@@ -288,3 +295,46 @@ def end_overdue(provider: OidcWorld) -> None:
         with gateway.database.write() as session:
             if not gateway.people.ends.end_overdue(session, now=gateway.clock.now()):
                 return
+
+
+@pytest.mark.postgresql
+def test_a_client_whose_redemption_is_under_way_while_the_session_ends_is_told(
+    provider: OidcWorld, back: Back, listening: Listening
+) -> None:
+    """The redemption came first, so its client got tokens: the end waits for it, and then knows of it."""
+    rp = listening()
+    browser = provider.signed_in(citizen := provider.citizen())
+    code, _ = rp.code(browser)
+    gateway = provider.gateway
+    with gateway.database.read() as session:
+        [listed] = list_sessions(session, citizen.account.account_id, now=provider.clock.now())
+    ending = threading.Thread(target=_end, args=(provider, listed.session_id))
+    with gateway.database.write() as session:
+        # As a redemption does: it locks the code's row, then writes down who is to be told.
+        row = lock_authorization(session, code)
+        assert row is not None
+        ending.start()
+        wait_until_it_waits(provider)
+        row.redeemed_at = provider.clock.now()
+        record_client_session(
+            session, row.session_id, client_id=rp.client.client_id, sid="a-sid", sub="a-sub", now=provider.clock.now()
+        )
+    ending.join()
+    assert [notice["sid"] for notice in back.told(rp)] == ["a-sid"]
+
+
+def _end(provider: OidcWorld, session_id: UUID) -> None:
+    gateway = provider.gateway
+    with gateway.database.write() as session:
+        gateway.people.ends.end(session, session_id, reason="signed_out", at=provider.clock.now())
+
+
+def wait_until_it_waits(provider: OidcWorld) -> None:
+    """Until some transaction waits for a row's lock."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with provider.gateway.database.read() as session:
+            if session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")

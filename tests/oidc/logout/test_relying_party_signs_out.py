@@ -5,6 +5,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 import requests
 
+from gateway.signing.purposes import Purpose
+from gateway.signing.rotation import add_key, load_keys, retire_key, revoke_past_key
+from gateway.wire.jws import unverified_header
 from tests.kit.oidc_world import Browser, OidcWorld, RelyingParty, hidden_fields
 from tests.oidc.logout.conftest import AFTER_LOGOUT, is_signed_in
 
@@ -130,3 +133,22 @@ def test_signing_in_again_as_the_same_person_keeps_the_session_and_its_sid(
     assert provider.events("identity.session.ended") == []
     answer = ask(browser, id_token_hint=first["id_token"])
     assert "You have signed out" in answer.text
+
+
+@pytest.mark.own_provider
+def test_a_hint_may_be_older_than_the_key_that_signs_now_but_not_by_a_stolen_one(
+    provider: OidcWorld, rp: RelyingParty
+) -> None:
+    browser, other = provider.signed_in(officer := provider.officer()), provider.signed_in(officer)
+    hint, others = rp.tokens(browser, officer)["id_token"], rp.tokens(other, officer)["id_token"]
+    signing, keys_dir = provider.gateway.signing, provider.gateway.settings.keys_dir
+    add_key(keys_dir, Purpose.TOKENS, "ES256", now=provider.clock.now(), at_once=True)
+    [old] = [key for key in load_keys(keys_dir, Purpose.TOKENS) if key.key_id == unverified_header(hint)["kid"]]
+    past = retire_key(keys_dir, old, now=provider.clock.now())
+    signing.look()
+    assert old.key_id not in {jwk["kid"] for jwk in signing.public_jwks(Purpose.TOKENS)}
+    assert "You have signed out" in ask(browser, id_token_hint=hint).text
+    revoke_past_key(keys_dir, past, now=provider.clock.now())
+    signing.look()
+    assert ask(other, id_token_hint=others).status_code == 400
+    assert is_signed_in(other)
