@@ -23,6 +23,7 @@ from gateway.errors import GatewayError
 from gateway.identity.session_ends import OVERDUE_BATCH
 from gateway.identity.throttling import purge_attempts
 from gateway.oidc.authorization.pushed import purge_pushed
+from gateway.oidc.clients.registration_tokens import purge_initial_tokens
 from gateway.oidc.tokens.refresh import forget_kept_answers
 from gateway.oidc.tokens.revocation import purge_tokens
 from gateway.once.once import purge_used
@@ -41,6 +42,7 @@ PURGES = (
     forget_kept_answers,
     purge_pushed,
     purge_deliveries,
+    purge_initial_tokens,
     forget_answers,
 )
 

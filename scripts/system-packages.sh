@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that the programs the tests start are there: PostgreSQL's, Chromium and a hardware module in software, and
-# with --prove what the long proofs break things with. Installs them from Debian's packages when it may, and otherwise
-# names what to install.
+# Makes sure that the programs the tests start are there: PostgreSQL's, Chromium, a hardware module in software, Node
+# and Apache, and with --prove what the long proofs break things with. Installs them from Debian's packages when it may,
+# and otherwise names what to install.
 set -euo pipefail
 
 proving=no
@@ -15,6 +15,11 @@ has_postgresql() {
 missing() {
     has_postgresql || printf 'postgresql '
     command -v chromium >/dev/null || printf 'chromium '
+    command -v node >/dev/null || printf 'nodejs '
+    command -v npm >/dev/null || printf 'npm '
+    # The server alone: the package apache2 would start one.
+    [ -x /usr/sbin/apache2 ] || printf 'apache2-bin '
+    [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || printf 'libapache2-mod-auth-openidc '
     command -v softhsm2-util >/dev/null || printf 'softhsm2 '
     [ "$proving" = yes ] || return 0
     for program in strace faketime haproxy debootstrap; do

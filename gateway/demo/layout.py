@@ -88,6 +88,7 @@ class Layout:
             log_origin="demo.gateway.example/log",
             unsafe_allow_plain_http=certificate is None,
             demonstration=True,
+            sandbox=True,
             outgoing_allow_loopback=(f"localhost:{self.provider_port}", *self.more_providers),
             outgoing_ca_file=self.ca_file,
             tls_certificate=certificate.chain if certificate else None,

@@ -77,7 +77,9 @@ ASSERTIONS: list[tuple[dict[str, Any], str]] = [
 
 def refusal(rp: RelyingParty, changes: dict[str, Any], **options: Any) -> dict[str, str]:
     now = int(rp.clock.now().timestamp())
-    shifted: dict[str, Any] = {name: now + value if isinstance(value, int) else value for name, value in changes.items()}
+    shifted: dict[str, Any] = {
+        name: now + value if isinstance(value, int) else value for name, value in changes.items()
+    }
     answer = rp.ask(grant_type="client_credentials", assertion=rp.assertion(**shifted, **options))
     assert answer.status_code == 401
     told: dict[str, str] = answer.json()

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from gateway.clock import rfc3339
 from gateway.directory.members import find_registration, list_clients, list_members
 from gateway.oidc.clients.command_context import BY, ClientsContext, OpenContext, file_of_json, told
-from gateway.oidc.clients.key_documents import read_public_keys
+from gateway.oidc.clients.key_documents import private_content, read_public_keys
 from gateway.oidc.clients.metadata_names import metadata_of
 from gateway.oidc.clients.models import KeySetRow
 from gateway.oidc.clients.registering_commands import KEY_ALGORITHMS, operators_limits, registering_commands
@@ -213,7 +213,7 @@ def _rotate(context: ClientsContext, client_id: str, options: dict[str, Any]) ->
 
 def _add_new_key(context: ClientsContext, client_id: str, path: Path, algorithm: str) -> None:
     signer = PrivateKeySigner.generate(algorithm)
-    if not write_private_file(path, signer.private_pem()):
+    if not write_private_file(path, private_content(path, signer)):
         raise click.ClickException(f"{path} exists already: a key is never overwritten")
     try:
         with context.database.write() as session:

@@ -15,7 +15,7 @@ from gateway.audit.events import DONE
 from gateway.directory.members import ClientKind, find_member, find_registration
 from gateway.identity.accounts import AccountKind
 from gateway.oidc.clients.command_context import BY, ClientsContext, OpenContext, file_of_json, told
-from gateway.oidc.clients.key_documents import read_public_keys
+from gateway.oidc.clients.key_documents import private_content, read_public_keys
 from gateway.oidc.clients.limits import Limits
 from gateway.oidc.clients.metadata_names import metadata_of
 from gateway.oidc.clients.metadata_rules import checked_client
@@ -77,7 +77,8 @@ def registering_commands(open_context: OpenContext) -> tuple[click.Command, ...]
         click.Option(
             ["--new-key"],
             type=click.Path(path_type=Path, dir_okay=False),
-            help="Make a key for it: the private half goes into this file, which must not exist, and nowhere else.",
+            help="Make a key for it: the private half goes into this file, which must not exist, and nowhere else. A "
+            "name that ends in .json gives a JWK, any other PEM.",
         ),
         click.Option(
             ["--key-alg"],
@@ -227,7 +228,7 @@ def _write(
     )
     if sector is not None and client.sector != sector:
         raise click.ClickException("another sector would give every person another sub: register a new client instead")
-    if key is not None and not write_private_file(key.path, key.signer.private_pem()):
+    if key is not None and not write_private_file(key.path, private_content(key.path, key.signer)):
         raise click.ClickException(f"{key.path} exists already: a key is never overwritten")
     try:
         with context.database.write() as session:
