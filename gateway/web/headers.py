@@ -55,7 +55,7 @@ def security_headers(
         "img-src": "'self'",
         "font-src": "'self'",
         "form-action": " ".join((*(["'self'"] if own_forms else []), *form_targets)),
-        "frame-src": " ".join(frame_sources) or "'none'",
+        **({"frame-src": " ".join(frame_sources)} if frame_sources else {}),  # none, by `default-src`
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }

@@ -28,7 +28,7 @@ def frames_of(page: requests.Response) -> list[str]:
 
 def frame_sources(page: requests.Response) -> set[str]:
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
-    return set(policy["frame-src"].split())
+    return set(policy.get("frame-src", policy["default-src"]).split())
 
 
 def test_each_client_is_framed_with_iss_and_its_own_sid_and_then_the_browser_goes_on(provider: OidcWorld) -> None:
