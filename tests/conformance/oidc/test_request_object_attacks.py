@@ -96,7 +96,7 @@ ATTACKS: dict[str, Callable[[RelyingParty], str]] = {
 
 OF_FAPI: dict[str, Callable[[RelyingParty], str]] = {
     "no nbf": with_changes(nbf=None),
-    "nbf over an hour ago": at(nbf=-3601, exp=10),
+    "nbf over an hour ago": at(nbf=-3605, exp=-8),
     "exp over an hour after nbf": at(nbf=0, exp=3601),
     "no client_id": with_changes(client_id=None),
 }
