@@ -460,7 +460,10 @@ def prepared_world(
         more_providers=(f"localhost:{hostile_port}", *more_providers),
         **(layout_changes or {}),
     )
-    settings = replace(layout.settings(), **{"sequencer_interval": 0.1, "exchange_lease": 12.0, **changes})
+    # Answered as in production, where errors explain nothing.
+    settings = replace(
+        layout.settings(), **{"sandbox": False, "sequencer_interval": 0.1, "exchange_lease": 12.0, **changes}
+    )
     initialise(settings)
     gateway = assemble(settings)
     with ExitStack() as stack:
