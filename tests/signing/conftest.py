@@ -1,5 +1,9 @@
 """A keys folder and its operator, with a clock of the test's own."""
 
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from gateway.audit.recorded import find_events
 from gateway.db import Database
+from gateway.migrate import migrate
 from gateway.signing.commands import KeysContext, key_commands
 from gateway.signing.key_files import IN_THE_CLEAR, Keeping
 from gateway.signing.rotation import load_keys, make_missing_keys
@@ -71,10 +76,33 @@ class House:
         return [(name, details["key_use"], details["key_number"]) for name, details in found]
 
 
+@pytest.fixture(scope="session")
+def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded database to copy: what becomes of files is the same whichever database the run is for."""
+    file = tmp_path_factory.mktemp("signing") / "gateway.sqlite3"
+    migrate(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return file
+
+
 @pytest.fixture
-def house(database: Database, tmp_path: Path, clock: FrozenClock) -> House:
+def house(_migrated: Path, tmp_path: Path, clock: FrozenClock) -> Iterator[House]:
     """A gateway's keys just made."""
-    make_missing_keys(tmp_path / "keys", now=clock.now())
-    signer: Any = SigningKeys.load(tmp_path / "keys").current(Purpose.LOG)
-    log = TestLog(database=database, directory=tmp_path, signer=signer, clock=clock)
-    return House(keys_dir=tmp_path / "keys", log=log, clock=clock)
+    shutil.copyfile(_migrated, tmp_path / "gateway.sqlite3")
+    database = Database(f"sqlite:///{tmp_path / 'gateway.sqlite3'}")
+    yield _house(database, tmp_path, clock)
+    database.close()
+
+
+@pytest.fixture
+def recording_house(database: Database, tmp_path: Path, clock: FrozenClock) -> House:
+    """The same on the database the run is for."""
+    return _house(database, tmp_path, clock)
+
+
+def _house(database: Database, folder: Path, clock: FrozenClock) -> House:
+    make_missing_keys(folder / "keys", now=clock.now())
+    signer: Any = SigningKeys.load(folder / "keys").current(Purpose.LOG)
+    log = TestLog(database=database, directory=folder, signer=signer, clock=clock)
+    return House(keys_dir=folder / "keys", log=log, clock=clock)

@@ -265,7 +265,8 @@ def test_without_a_period_work_rotates_nothing(house: House) -> None:
     assert house.states() == [("0001", "signs")]
 
 
-def test_several_work_processes_rotate_once(house: House) -> None:
+def test_several_work_processes_rotate_once(recording_house: House) -> None:
+    house = recording_house
     house.clock.advance(days=91)
     schedules = [house.schedule() for _ in range(4)]
     ready = threading.Barrier(len(schedules))
@@ -399,7 +400,8 @@ def test_whoever_is_killed_at_any_step_leaves_a_working_gateway(
         assert not (house.keys_dir / "tokens" / "0001.pem").exists()
 
 
-def test_every_change_is_recorded_even_if_whoever_made_it_was_killed(house: House) -> None:
+def test_every_change_is_recorded_even_if_whoever_made_it_was_killed(recording_house: House) -> None:
+    house = recording_house
     key = add_key(house.keys_dir, TOKENS, "ES256", now=house.clock.now(), at_once=True)
     assert key.number == "0004"
     house.schedule().run_once()
