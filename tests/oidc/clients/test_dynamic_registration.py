@@ -313,6 +313,12 @@ def test_a_registration_that_is_ended_leaves_its_rows_and_none_of_its_tokens_ali
     [event] = office.world.events("directory.client.disabled")
     assert (event["client"], event["reason"]) == (told["client_id"], "deregistered")
     assert not office.relying_party(told).client.active, "the row is evidence, and stays"
+    with office.world.gateway.database.write() as session:
+        registrar = office.world.gateway.provider.registrations.registrar
+        registrar.enable(session, told["client_id"], by="test", now=office.world.clock.now())
+    assert rp.ask(grant_type="client_credentials").json()["error"] != "invalid_client"
+    assert rp.userinfo(tokens["access_token"]).status_code == 401, "what it had stays dead"
+    assert office.send("GET", address, token=token).status_code == 401
 
 
 def test_tokens_that_are_over_are_purged(office: Office) -> None:

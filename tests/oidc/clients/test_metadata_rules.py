@@ -171,6 +171,16 @@ def test_plain_http_is_for_this_machine_where_the_gateway_itself_has_it(host: st
         registered(plain_http=True, redirect_uris=[f"http://{host}.example/callback"])
 
 
+def test_what_is_wrong_with_an_address_is_said_by_its_name() -> None:
+    for address, told in (
+        ("https://user@library.example/", "user name"),
+        ("https://library.example/#a", "fragment"),
+        ("https://*.library.example/", "wildcard"),
+        ("https://library.example/../a", "path"),
+    ):
+        assert told in refused(redirect_uris=[address]).public
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
