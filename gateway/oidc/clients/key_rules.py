@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cryptography.x509 import load_der_x509_certificate
+
 from gateway.errors import GatewayError, Kind
+from gateway.wire.encoding import b64_decode
 from gateway.wire.keys import Jwk, algorithm_of, thumbprint
+from gateway.wire.signer import PublicKey, jwk_of
 
 MOST_KEYS = 20
 LONGEST_KID = 200
+MOST_CERTIFICATES = 5
 SMALLEST_RSA_BYTES = 256
 LARGEST_RSA_BYTES = 1024
 """8192 bits: beyond that a single verification takes as long as a flood of others."""
@@ -74,10 +79,28 @@ def check_key(key: Mapping[str, Any]) -> None:
         raise KeysUnusable(f"{name}: {error.public}. {_KINDS}") from error
     if algorithm not in _ALGORITHMS.get(str(key["kty"]), ()):
         raise KeysUnusable(f"{name}: its alg is not accepted for this kind of key. {_KINDS}")
+    if "x5c" in key:
+        _check_certificate(key, name)
 
 
 _KINDS = "Accepted are P-256 (ES256), RSA of 2048 bits or more (PS256; RS256 where alg says so), and Ed25519"
 _ALGORITHMS = {"EC": ("ES256",), "RSA": ("PS256", "RS256"), "OKP": ("Ed25519",)}
+
+
+def _check_certificate(key: Mapping[str, Any], name: str) -> None:
+    """RFC 7517 §4.7: certificates in base64, the first of which is this key's."""
+    chain = key["x5c"]
+    problem = KeysUnusable(f"{name} has an x5c that is not a list of certificates in base64, the first for this key")
+    if not isinstance(chain, list) or not 0 < len(chain) <= MOST_CERTIFICATES:
+        raise problem
+    try:
+        ders = [b64_decode(one) for one in chain if isinstance(one, str)]
+        own = load_der_x509_certificate(ders[0]).public_key()
+        matches = isinstance(own, PublicKey) and jwk_of(own)["kid"] == thumbprint(key)
+    except (GatewayError, ValueError, IndexError) as error:
+        raise problem from error
+    if not matches or len(ders) != len(chain):
+        raise problem
 
 
 def _check_rsa(key: Mapping[str, Any], name: str) -> None:

@@ -42,7 +42,8 @@ class _Doors:
 
     def registration(self, client_id: str) -> Response:
         registrations, now = self.provider.registrations, self.provider.clock.now()
-        named = client_id[:LONGEST_ID]
+        # What no client can be called is nobody's address, and no question for a database.
+        named = client_id if client_id.isprintable() and len(client_id) <= LONGEST_ID else ""
         if request.method == "PUT":
             return self._answered(
                 lambda token: registrations.change(named, _metadata(), token, source=source(), now=now)

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from gateway.directory.members import ClientKind, Member, find_registration, record_client, record_member
+from gateway.directory.oauth import OAuthSettings
 from gateway.oidc.clients.limits import Limits
 from gateway.oidc.clients.registration_tokens import issue_initial_token, purge_initial_tokens
 from gateway.wire.signer import PrivateKeySigner
@@ -234,6 +235,31 @@ def test_a_registration_is_read_changed_and_ended_by_its_own_token_alone(office:
         unknown = office.send(method, f"{office.world.issuer}/register/nobody", token="guess", body={})
         assert unknown.status_code == 401
     assert office.world.events("directory.client.disabled") == []
+
+
+@pytest.mark.parametrize("name", ["%00", "a%00b", "%ED%A0%80", "%0A", "a" * 5000, "..%2f..%2fadmin"])
+def test_an_address_that_names_no_client_is_nobodys(office: Office, name: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        answer = office.send(method, f"{office.world.issuer}/register/{name}", token="guess", body={})
+        assert answer.status_code in {401, 404}, (method, answer.text)
+
+
+def test_a_client_that_named_its_algorithm_is_held_to_it(office: Office) -> None:
+    for signer, named, status in (("ES256", "ES256", 200), ("ES256", "PS256", 401), ("Ed25519", "EdDSA", 200)):
+        oauth = OAuthSettings(token_endpoint_auth_signing_alg=named)
+        rp = office.world.relying_party(signer=PrivateKeySigner.generate(signer), oauth=oauth)
+        assert rp.ask(grant_type="client_credentials").status_code == status, (signer, named)
+
+
+def test_rs256_is_for_a_key_registered_for_it_and_never_under_fapi(office: Office) -> None:
+    weak = PrivateKeySigner.generate("RS256")
+    assert office.world.relying_party(signer=weak).ask(grant_type="client_credentials").status_code == 200
+    other = {**weak.public_jwk(), "alg": "PS256"}
+    rp = office.world.relying_party(signer=weak, keys=(other,))
+    assert rp.ask(grant_type="client_credentials").status_code == 401
+    fapi = OAuthSettings(fapi2=True, id_token_signed_response_alg="PS256")
+    rp = office.world.relying_party(signer=weak, oauth=fapi)
+    assert rp.ask(grant_type="client_credentials").status_code == 401
 
 
 def test_a_change_replaces_everything_and_brings_another_token(office: Office) -> None:
