@@ -254,6 +254,7 @@ def world(
     with (
         _databases() as url,
         processes(folder / "logs") as group,
-        running_world(folder / "state", url, group, log_level="DEBUG") as running,
+        # It stays up for minutes, during most of which nothing is to be published: looking often would take time.
+        running_world(folder / "state", url, group, log_level="DEBUG", sequencer_interval=0.3) as running,
     ):
         yield running
