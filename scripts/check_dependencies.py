@@ -1,7 +1,7 @@
 """Compare what the code imports with what pyproject.toml asks for: nothing missing, nothing idle.
 
-An import in gateway/ or migrations/ must come from `dependencies`; one in tests/, scripts/ or benchmarks/ may also come
-from the `dev` extra. A dependency that nothing imports must say here how it is used instead. And what is asked for must
+An import in gateway/ or migrations/ must come from `dependencies`, or from an extra that deployments choose; one in
+tests/, scripts/ or benchmarks/ may also come from the `dev` extra. A dependency that nothing imports must say here how it is used instead. And what is asked for must
 be in the lock files, or an installation would go without it.
 """
 
@@ -70,10 +70,14 @@ def main() -> int:
     """Print what differs; the exit status: 0 when nothing does, else 1."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     run_time = set(map(canonical_name, project["dependencies"]))
-    development = run_time | set(map(canonical_name, project["optional-dependencies"]["dev"]))
+    extras = project["optional-dependencies"]
+    chosen = {
+        canonical_name(name) for extra, names in extras.items() if extra not in {"dev", "build"} for name in names
+    }
+    development = run_time | set(map(canonical_name, extras["dev"]))
     distributions = packages_distributions()
 
-    findings = {*unmet(RUN_TIME, run_time, distributions), *unmet(DEVELOPMENT, development, distributions)}
+    findings = {*unmet(RUN_TIME, run_time | chosen, distributions), *unmet(DEVELOPMENT, development, distributions)}
     used = {
         canonical_name(name)
         for module, _path in imported_modules((*RUN_TIME, *DEVELOPMENT))

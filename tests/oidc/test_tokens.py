@@ -1,6 +1,7 @@
 """Refreshing, a client's own tokens, resources, and who a token makes the caller."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select
@@ -92,7 +93,7 @@ def test_a_client_gets_a_token_in_its_own_name(world: OidcWorld) -> None:
         ({"scope": "anything"}, "invalid_scope"),
     ],
 )
-def test_a_client_gets_nothing_it_is_not_registered_for(world: OidcWorld, asked: dict[str, str], error: str) -> None:
+def test_a_client_gets_nothing_it_is_not_registered_for(world: OidcWorld, asked: dict[str, Any], error: str) -> None:
     rp = world.relying_party()
     assert rp.ask(grant_type="client_credentials", **asked).json()["error"] == error
     (refused,) = world.events("oidc.tokens.refused")
