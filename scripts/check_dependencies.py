@@ -1,8 +1,8 @@
 """Compare what the code imports with what pyproject.toml asks for: nothing missing, nothing idle.
 
 An import in gateway/ or migrations/ must come from `dependencies`, or from an extra that deployments choose; one in
-tests/, scripts/ or benchmarks/ may also come from the `dev` extra. A dependency that nothing imports must say here how it is used instead. And what is asked for must
-be in the lock files, or an installation would go without it.
+tests/, scripts/ or benchmarks/ may also come from the `dev` extra. A dependency that nothing imports must say here how
+it is used instead. And what is asked for must be in the lock files, or an installation would go without it.
 """
 
 import ast
