@@ -105,7 +105,8 @@ def find_client(session: Session, client_id: str) -> Client | None:
     Every request asks this, so the database is asked each time whether the client is active and which revision of it is
     there, and for all the rest only when that is another one than this process has seen lately.
     """
-    revision = session.scalar(_ACTIVE_REVISION, {"client_id": client_id})
+    # On the connection itself: a session makes half as much again of a question this small.
+    revision = session.connection().scalar(_ACTIVE_REVISION, {"client_id": client_id})
     if revision is None:
         return None
     kept = _SEEN.get(client_id)

@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.identity.models import PairwiseRow
 from gateway.wire.encoding import b64url_encode
+
+# Made once: every token asks this.
+_KNOWN = select(PairwiseRow.sub).where(
+    PairwiseRow.account_id == bindparam("account_id"), PairwiseRow.sector == bindparam("sector")
+)
 
 
 class Pairwise:
@@ -27,8 +32,8 @@ class Pairwise:
 
     def sub_for(self, session: Session, account_id: UUID, sector: str, *, at: datetime) -> str:
         """Return the account's sub in this sector, made and kept on first use; needs a write transaction."""
-        known = select(PairwiseRow.sub).where(PairwiseRow.account_id == account_id, PairwiseRow.sector == sector)
-        sub = session.scalar(known)
+        asked = {"account_id": account_id, "sector": sector}
+        sub = session.connection().scalar(_KNOWN, asked)
         if sub is not None:
             return sub
         insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -41,7 +46,7 @@ class Pairwise:
         )
         # Another transaction may have made it meanwhile, perhaps under an older key: whoever came first was right.
         session.execute(made.on_conflict_do_nothing(index_elements=[PairwiseRow.account_id, PairwiseRow.sector]))
-        return session.scalars(known).one()
+        return session.connection().scalars(_KNOWN, asked).one()
 
     def find_account(self, session: Session, sub: str, sector: str) -> UUID | None:
         """Return the account that this sector knows by `sub`."""
