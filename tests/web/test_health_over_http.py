@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +17,10 @@ from gateway.app import Gateway, assemble
 from gateway.audit.append import Event
 from gateway.cli import initialise
 from gateway.clock import SystemClock
+from gateway.migrate import newest_revision
 from gateway.serve import gunicorn_arguments
 from gateway.settings import Settings, process_environment
-from tests.kit.processes import Processes, Running, free_port
+from tests.kit.processes import Processes, Running, free_port, processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +44,12 @@ class Served:
         engine.dispose()
 
 
-@pytest.fixture
-def served(database_url: str, tmp_path: Path, server_processes: Processes) -> Iterator[Served]:
+@contextmanager
+def serving(database_url: str, state_dir: Path, group: Processes) -> Iterator[Served]:
     port = free_port()
     settings = Settings(
         issuer=f"http://localhost:{port}",
-        state_dir=tmp_path / "state",
+        state_dir=state_dir,
         database_url=database_url,
         policies_dir=Path(__file__).resolve().parents[2] / "policies",
         log_origin="gateway.example/log",
@@ -60,11 +62,26 @@ def served(database_url: str, tmp_path: Path, server_processes: Processes) -> It
     initialise(settings)
     gateway = assemble(settings)
     environment = {name: value for name, value in process_environment(settings).items() if name.startswith("GATEWAY_")}
-    web = server_processes.start(
-        gunicorn_arguments(settings), env=environment, name="web", ready_url=f"{settings.issuer}/healthz"
-    )
+    web = group.start(gunicorn_arguments(settings), env=environment, name="web", ready_url=f"{settings.issuer}/healthz")
     yield Served(settings=settings, gateway=gateway, web=web)
     gateway.database.close()
+
+
+@pytest.fixture(scope="module")
+def served(
+    _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """A web server that each test leaves as ready as it found it."""
+    folder = tmp_path_factory.mktemp("served")
+    with _databases() as url, processes(folder / "logs") as group, serving(url, folder / "state", group) as made:
+        yield made
+
+
+@pytest.fixture
+def served_last(database_url: str, tmp_path: Path, server_processes: Processes) -> Iterator[Served]:
+    """A web server that nobody needs afterwards."""
+    with serving(database_url, tmp_path / "state", server_processes) as made:
+        yield made
 
 
 def assert_not_ready(served: Served, *failing: str) -> None:
@@ -87,20 +104,25 @@ def test_a_gateway_with_all_it_needs_is_alive_and_ready(served: Served) -> None:
 
 
 def test_a_database_at_another_revision_makes_it_not_ready(served: Served) -> None:
+    revision = newest_revision()
     served.execute("UPDATE alembic_version SET version_num = '0000_before'")
-    assert_not_ready(served, "migrations")
-
-
-def test_told_that_it_will_be_stopped_it_is_not_ready_and_serves_on(served: Served) -> None:
+    try:
+        assert_not_ready(served, "migrations")
+    finally:
+        served.execute(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - our own
     assert served.get("/readyz").status_code == 200
-    served.web.process.send_signal(signal.SIGUSR1)  # as `gateway serve` does while it drains
+
+
+def test_told_that_it_will_be_stopped_it_is_not_ready_and_serves_on(served_last: Served) -> None:
+    assert served_last.get("/readyz").status_code == 200
+    served_last.web.process.send_signal(signal.SIGUSR1)  # as `gateway serve` does while it drains
     deadline = time.monotonic() + 10
-    while (answer := served.get("/readyz")).status_code == 200:
+    while (answer := served_last.get("/readyz")).status_code == 200:
         assert time.monotonic() < deadline
     assert (answer.status_code, answer.json()) == (503, {"status": "stopping", "checks": {}})
-    assert served.get("/healthz").status_code == 200
-    assert served.get("/").status_code == 200
-    assert served.get("/authorize?client_id=anybody").status_code == 400
+    assert served_last.get("/healthz").status_code == 200
+    assert served_last.get("/").status_code == 200
+    assert served_last.get("/authorize?client_id=anybody").status_code == 400
 
 
 def test_a_log_that_falls_behind_makes_it_not_ready_until_it_caught_up(served: Served) -> None:
@@ -114,10 +136,9 @@ def test_a_log_that_falls_behind_makes_it_not_ready_until_it_caught_up(served: S
     assert served.get("/readyz").status_code == 200
 
 
+@pytest.mark.postgresql  # An embedded database is a file of this process: it does not go away by itself.
 def test_a_database_that_went_away_makes_it_not_ready_until_it_is_back(served: Served) -> None:
     url = make_url(served.settings.database_url)
-    if url.get_backend_name() == "sqlite":
-        pytest.skip("an embedded database is a file of this process: it does not go away by itself")
     name, away = str(url.database), f"{url.database}_away"
     maintenance = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with maintenance.connect() as connection:
@@ -135,10 +156,11 @@ def test_a_database_that_went_away_makes_it_not_ready_until_it_is_back(served: S
     assert served.get("/readyz").status_code == 200
 
 
-def test_a_damaged_database_makes_it_not_ready(served: Served) -> None:
-    url = make_url(served.settings.database_url)
+def test_a_damaged_database_makes_it_not_ready(database_url: str, request: pytest.FixtureRequest) -> None:
+    url = make_url(database_url)
     if url.get_backend_name() != "sqlite":
         pytest.skip("only an embedded database is a file that can be damaged from here")
+    served: Served = request.getfixturevalue("served_last")
     for suffix in ("", "-wal"):
         file = Path(f"{url.database}{suffix}")
         if file.exists():
