@@ -20,31 +20,14 @@ from gateway.audit.log_alerts import sequencing, watching
 from gateway.audit.sequencer import BATCH
 from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
-from gateway.identity.session_ends import OVERDUE_BATCH
-from gateway.identity.throttling import purge_attempts
-from gateway.oidc.authorization.pushed import purge_pushed
-from gateway.oidc.clients.registration_tokens import purge_initial_tokens
-from gateway.oidc.tokens.refresh import forget_kept_answers
-from gateway.oidc.tokens.revocation import purge_tokens
-from gateway.once.once import purge_used
-from gateway.outbox.deliveries import purge_deliveries
-from gateway.sharing.exchange.outcomes import close_abandoned, forget_answers
+from gateway.purging import GROWTHS, Growth, Purging, sessions
+from gateway.sharing.exchange.outcomes import close_abandoned
 
 log = structlog.get_logger("gateway.work")
 
 LONGEST_PAUSE = 30.0
 MOST_DOUBLINGS = 4  # what is done often is soon tried again: the log within seconds of its disk's or witnesses' return
 BATCHES_A_TURN = 20
-PURGES = (
-    purge_used,
-    purge_attempts,
-    purge_tokens,
-    forget_kept_answers,
-    purge_pushed,
-    purge_deliveries,
-    purge_initial_tokens,
-    forget_answers,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +37,8 @@ class Task:
     name: str
     every: float
     run: Callable[[], int]
-    whole: int = 1
-    """How much a run does when more is waiting: then it is run again at once."""
+    whole: int | None = 1
+    """How much a run does when more is waiting: then it is run again at once. None: a run does all there is."""
     apart: bool = False
     """Done in a thread of its own: it may wait for others, and nothing else waits for it."""
     also_at_the_end: bool = False
@@ -86,16 +69,8 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         with database.write() as session:
             return gateway.audit.flush_noise(session, now=clock.now())
 
-    def sessions_over() -> int:
-        with database.write() as session:
-            return gateway.people.ends.end_overdue(session, now=steady.now())
-
-    def purge() -> int:
-        done = 0
-        for purge_some in PURGES:
-            with database.write() as session:  # one short transaction each: serving goes on in between
-                done += purge_some(session, now=steady.now())
-        return done
+    def purging(growths: Sequence[Growth]) -> Callable[[], int]:
+        return Purging(database=database, growths=growths, now=steady.now, pause=gateway.stopping.wait).run_once
 
     return (
         Task(
@@ -109,9 +84,9 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         Task(name="watch the merge delay", every=1.0, run=watching(gateway.merge_delay(), gateway.alerts)),
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
         Task(name="deliver", every=1.0, run=gateway.courier().run_once, apart=True),  # it calls other systems
-        Task(name="end sessions", every=5.0, run=sessions_over, whole=OVERDUE_BATCH),
+        Task(name="end sessions", every=5.0, run=purging((sessions(gateway.people.ends),)), whole=None, apart=True),
         Task(name="count noise", every=10.0, run=noise),
-        Task(name="purge", every=15.0, run=purge),
+        Task(name="purge", every=15.0, run=purging(GROWTHS), whole=None, apart=True),
         Task(name="finish erasures", every=600.0, run=erased),
         Task(name="rotate keys", every=60.0, run=gateway.key_schedule().run_once, apart=True),  # a module may be slow
         Task(name="forget details", every=3600.0, run=forgotten),
@@ -159,7 +134,8 @@ def run_until_signalled(gateway: Gateway) -> None:
 def _done(task: Task) -> bool:
     try:
         for _ in range(BATCHES_A_TURN):
-            if task.run() < task.whole:
+            done = task.run()
+            if task.whole is None or done < task.whole:
                 break
     except GatewayError as error:
         log.error("task failed", task=task.name, code=error.code, reason=error.public, detail=error.detail)  # noqa: TRY400 - no traceback: it may hold data

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import case, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.identity.models import AttemptsRow
+from gateway.once.expired import BATCH, delete_expired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,6 @@ class Throttle:
         return hmac.digest(self._key, f"attempts\x00{limit.name}\x00{value}".encode("utf-8", "surrogatepass"), "sha256")
 
 
-def purge_attempts(session: Session, *, now: datetime, limit: int = 1000) -> int:
+def purge_attempts(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Delete at most `limit` counters whose window is over; returns how many."""
-    over = select(AttemptsRow.key).where(AttemptsRow.expires_at < now).limit(limit)
-    return len(session.execute(delete(AttemptsRow).where(AttemptsRow.key.in_(over)).returning(AttemptsRow.key)).all())
+    return delete_expired(session, AttemptsRow, now=now, limit=limit)

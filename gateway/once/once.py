@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from gateway.once.expired import BATCH, delete_expired
 from gateway.once.models import UsedRow
 
 
@@ -58,10 +59,13 @@ def first_uses(connection: Connection, claims: Sequence[Claim]) -> list[bool]:
     return told
 
 
-def purge_used(session: Session, *, now: datetime, limit: int = 1000) -> int:
-    """Delete at most `limit` values whose time is over; returns how many."""
-    expired = select(UsedRow.kind, UsedRow.digest).where(UsedRow.expires_at < now).limit(limit)
-    keys = [tuple(row) for row in session.execute(expired)]
+def give_back(connection: Connection, claims: Sequence[Claim]) -> None:
+    """Undo first uses of the same transaction: what they were for did not happen."""
+    keys = [(claim.kind, claim.digest) for claim in claims]
     if keys:
-        session.execute(delete(UsedRow).where(tuple_(UsedRow.kind, UsedRow.digest).in_(keys)))
-    return len(keys)
+        connection.execute(delete(UsedRow).where(tuple_(UsedRow.kind, UsedRow.digest).in_(keys)))
+
+
+def purge_used(session: Session, *, now: datetime, limit: int = BATCH) -> int:
+    """Delete at most `limit` values whose time is over; returns how many."""
+    return delete_expired(session, UsedRow, now=now, limit=limit)

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gateway.db import new_id
+from gateway.once.expired import BATCH, delete_expired
 from gateway.outbox.models import DeliveryRow
 
 LEASE = timedelta(seconds=60)
@@ -213,11 +214,9 @@ def discard(session: Session, delivery_id: UUID, *, reason: str, now: datetime) 
     return _changed(session, delivery_id, states=(State.DEAD, State.WAITING), **values)
 
 
-def purge_deliveries(session: Session, *, now: datetime, limit: int = 1000) -> int:
+def purge_deliveries(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Delete at most `limit` settled deliveries whose time is over; returns how many."""
-    over = select(DeliveryRow.delivery_id).where(DeliveryRow.expires_at < now).limit(limit)
-    gone = delete(DeliveryRow).where(DeliveryRow.delivery_id.in_(over)).returning(DeliveryRow.delivery_id)
-    return len(session.execute(gone).all())
+    return delete_expired(session, DeliveryRow, now=now, limit=limit)
 
 
 def _values_after(claimed: Delivery, outcome: Outcome, *, now: datetime) -> dict[str, Any]:

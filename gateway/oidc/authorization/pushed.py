@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from gateway.identity.sealing import Sealing
 from gateway.oidc.models import PushedRequestRow
 from gateway.oidc.parameters import Parameters
+from gateway.once.expired import BATCH, delete_expired
 
 PREFIX = "urn:ietf:params:oauth:request_uri:"
 # FAPI 2.0 Security Profile §5.3.2.2 item 12: less than 600 seconds.
@@ -106,8 +107,6 @@ def use_pushed(session: Session, reference_hash: bytes) -> bool:
     return session.execute(used.returning(PushedRequestRow.reference_hash)).first() is not None
 
 
-def purge_pushed(session: Session, *, now: datetime, limit: int = 1000) -> int:
+def purge_pushed(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Delete at most `limit` requests that nobody came for in time; returns how many."""
-    over = select(PushedRequestRow.reference_hash).where(PushedRequestRow.expires_at < now).limit(limit)
-    gone = delete(PushedRequestRow).where(PushedRequestRow.reference_hash.in_(over))
-    return len(session.execute(gone.returning(PushedRequestRow.reference_hash)).all())
+    return delete_expired(session, PushedRequestRow, now=now, limit=limit)

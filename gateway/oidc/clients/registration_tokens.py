@@ -17,6 +17,7 @@ from gateway.directory.members import find_member
 from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.clients.limits import Limits
 from gateway.oidc.clients.models import InitialAccessTokenRow, RegistrationTokenRow
+from gateway.once.expired import BATCH, delete_expired
 
 TOKEN_BYTES = 32
 
@@ -86,11 +87,9 @@ def use_initial_token(session: Session, token_id: UUID, *, now: datetime) -> boo
     return cast("CursorResult[object]", used).rowcount == 1
 
 
-def purge_initial_tokens(session: Session, *, now: datetime, limit: int = 1000) -> int:
+def purge_initial_tokens(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Delete at most `limit` tokens whose time is over; returns how many."""
-    over = select(InitialAccessTokenRow.token_id).where(InitialAccessTokenRow.expires_at < now).limit(limit)
-    gone = delete(InitialAccessTokenRow).where(InitialAccessTokenRow.token_id.in_(over))
-    return cast("CursorResult[object]", session.execute(gone)).rowcount
+    return delete_expired(session, InitialAccessTokenRow, now=now, limit=limit)
 
 
 def issue_registration_token(session: Session, client_id: str, limits: Limits, *, now: datetime) -> str:

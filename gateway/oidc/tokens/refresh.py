@@ -11,24 +11,45 @@ to the client, which proves who it is with a key.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from gateway.identity.accounts import Account, find_account
 from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
-from gateway.oidc.tokens.token_request import GrantRefused, TokenRequest
+from gateway.oidc.tokens.issuing import IssuedTokens, needed_until, write_issued
+from gateway.oidc.tokens.together import Grant, Rotation
+from gateway.oidc.tokens.token_request import GrantAsked, GrantRefused, TokenRequest
+from gateway.once.expired import BATCH, is_one_of, lock_oldest
 from gateway.wire.canonical import canonical_json
 
 GRACE = timedelta(seconds=30)
 """How long after its first use a refresh token still gets the answer of that use."""
+REFRESHED = "oidc.tokens.refreshed"
 _NONCE_BYTES = 12
+_TOKEN_AND_FAMILY = (
+    select(RefreshTokenRow, AuthorizationRow)
+    .join(AuthorizationRow, AuthorizationRow.authorization_id == RefreshTokenRow.authorization_id)
+    .where(RefreshTokenRow.token_hash == bindparam("token_hash"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refreshed:
+    """The next tokens of a family, of which nothing is written yet."""
+
+    issued: IssuedTokens
+    account: Account
+    used: Mapping[str, Any] | None
+    """What is written of the token that was used; None for one that is not rotated."""
 
 
 def refresh(request: TokenRequest) -> dict[str, Any]:
@@ -40,59 +61,88 @@ def refresh(request: TokenRequest) -> dict[str, Any]:
     token, family = _locked(request, presented)
     if token.used_at is not None:
         return _answer_again(request, presented, token, family)
-    if family.revoked_at is not None or token.expires_at <= request.now:
+    sub = request.issuing.pairwise.sub_for(request.session, family.account_id, request.client.sector, at=request.now)
+    refreshed = _refreshed(request, request.session, token, family, sub=sub)
+    write_issued(request.session, family, refreshed.issued, now=request.now)
+    # The row stays until the family ends: a second use must be noticed.
+    for name, value in (refreshed.used or {}).items():
+        setattr(token, name, value)
+    return request.record_issued(REFRESHED, refreshed.issued, family=family, account=refreshed.account)
+
+
+def prepared_refresh(asked: GrantAsked, session: Session) -> Grant | None:
+    """Make the next tokens without writing, for what is neither a repetition nor out of the ordinary.
+
+    None when it may be, and `refresh` has to look at it; raises `GrantRefused`.
+    """
+    found = session.execute(_TOKEN_AND_FAMILY, {"token_hash": hash_of(asked.form.one("refresh_token") or "")})
+    row = found.one_or_none()
+    if row is None or row[0].used_at is not None or row[1].client_id != asked.client.client_id:
+        return None
+    token, family = row[0], row[1]
+    sub = asked.issuing.pairwise.known_sub(session, family.account_id, asked.client.sector)
+    # A resource of a member's own has names of people for which a row may have to be written first.
+    if sub is None or not asked.issuing.is_ours(family.resources):
+        return None
+    refreshed = _refreshed(asked, session, token, family, sub=sub)
+    if needed_until(family, refreshed.issued, now=asked.now) != family.expires_at:
+        return None
+    event = asked.issued_event(REFRESHED, refreshed.issued, family=family, account=refreshed.account)
+    return Grant(
+        client_id=asked.client.client_id,
+        issued=refreshed.issued,
+        entry=asked.audit.prepared(event, at=asked.now),
+        refreshed=Rotation(token_hash=token.token_hash, account_id=family.account_id, used=refreshed.used),
+    )
+
+
+def _refreshed(
+    asked: GrantAsked, session: Session, token: RefreshTokenRow, family: AuthorizationRow, *, sub: str
+) -> _Refreshed:
+    """Judge a token that was not used before, and make what it gives; raises `GrantRefused`."""
+    if family.revoked_at is not None or token.expires_at <= asked.now:
         raise _unusable()
     # RFC 9449 §5: a refresh token is bound by its client's own authentication, so the proof's key may be a new one; but
     # a family that began bound to a key does not go on without any.
-    if family.dpop_jkt is not None and request.constraint.jkt is None:
+    if family.dpop_jkt is not None and asked.constraint.jkt is None:
         raise GrantRefused("invalid_grant", "These tokens are bound to a key: send a DPoP proof")
-    scope = request.chosen_scope(family.scope)
-    resources = request.chosen_resources(tuple(family.resources))
-    account = _person(request, family)
-    rotated = not request.client.oauth.fapi2
-    issued = request.issuing.for_person(
-        request.session,
+    scope = asked.chosen_scope(family.scope)
+    resources = asked.chosen_resources(tuple(family.resources))
+    account = _person(session, family)
+    rotated = not asked.client.oauth.fapi2
+    issued = asked.issuing.for_person(
+        session,
         family,
         account,
-        request.asked(scope=scope, resources=resources),
+        asked.asked(scope=scope, resources=resources),
+        sub=sub,
         # The family's end does not move.
         family_ends=token.expires_at if rotated else None,
         nonce=None,  # OIDC Core §12.2: a refreshed ID token needs none.
-        now=request.now,
+        now=asked.now,
     )
-    answer = request.record_issued("oidc.tokens.refreshed", issued, family=family, account=account)
-    if rotated:
-        # The row stays until the family ends: a second use must be noticed.
-        token.used_at = request.now
-        token.request_digest = _digest(request)
-        token.sealed_answer = _seal(answer, presented)
-    return answer
+    used = {
+        "used_at": asked.now,
+        "request_digest": _digest(asked),
+        "sealed_answer": _seal(issued.as_response(), asked.needed("refresh_token")),
+    }
+    return _Refreshed(issued=issued, account=account, used=used if rotated else None)
 
 
-def forget_kept_answers(session: Session, *, now: datetime, limit: int = 1000) -> int:
+def forget_kept_answers(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Delete at most `limit` kept answers whose grace is over; returns how many."""
-    over = (
-        select(RefreshTokenRow.token_hash)
-        .where(RefreshTokenRow.sealed_answer.is_not(None), RefreshTokenRow.used_at < now - GRACE)
-        .limit(limit)
-    )
-    forgotten = (
-        update(RefreshTokenRow)
-        .where(RefreshTokenRow.token_hash.in_(over))
-        .values(sealed_answer=None)
-        .execution_options(synchronize_session=False)
-    )
-    return len(session.execute(forgotten.returning(RefreshTokenRow.token_hash)).all())
+    over = (RefreshTokenRow.sealed_answer.is_not(None), RefreshTokenRow.used_at < now - GRACE)
+    found = lock_oldest(session, RefreshTokenRow, *over, by=RefreshTokenRow.used_at, limit=limit)
+    if found:
+        table = cast("Table", RefreshTokenRow.__table__)
+        session.execute(update(table).where(is_one_of(table, found)).values(sealed_answer=None))
+    return len(found)
 
 
 def _locked(request: TokenRequest, presented: str) -> tuple[RefreshTokenRow, AuthorizationRow]:
-    query = (
-        select(RefreshTokenRow, AuthorizationRow)
-        .join(AuthorizationRow, AuthorizationRow.authorization_id == RefreshTokenRow.authorization_id)
-        .where(RefreshTokenRow.token_hash == hash_of(presented))
-        .with_for_update()
-    )
-    found = request.session.execute(query).one_or_none()
+    found = request.session.execute(
+        _TOKEN_AND_FAMILY.with_for_update(), {"token_hash": hash_of(presented)}
+    ).one_or_none()
     # RFC 6749 §6: it is its own client's. Another's attempt changes nothing, or it could end the owner's tokens.
     if found is None or found[1].client_id != request.client.client_id:
         raise _unusable()
@@ -107,7 +157,7 @@ def _answer_again(
     if answer is None:
         request.revoke_replayed(family, event="oidc.refresh_token.replayed")
         raise _unusable()
-    _person(request, family)
+    _person(request.session, family)
     request.record_repeated(family)
     return answer
 
@@ -125,17 +175,17 @@ def _kept_answer(
     return answer if successor is not None and successor.used_at is None else None
 
 
-def _person(request: TokenRequest, family: AuthorizationRow) -> Account:
-    account = find_account(request.session, family.account_id)
+def _person(session: Session, family: AuthorizationRow) -> Account:
+    account = find_account(session, family.account_id)
     if account is None:
         raise GrantRefused("invalid_grant", "The account is not active")
     return account
 
 
-def _digest(request: TokenRequest) -> bytes:
+def _digest(asked: GrantAsked) -> bytes:
     # The grant's own parameters and the key, not the whole request: every client assertion and DPoP proof is new.
-    asked = [request.form.one("scope"), sorted(request.resources), request.constraint.as_claims()]
-    return hashlib.sha256(canonical_json(asked)).digest()
+    parts = [asked.form.one("scope"), sorted(asked.resources), asked.constraint.as_claims()]
+    return hashlib.sha256(canonical_json(parts)).digest()
 
 
 def _seal(answer: dict[str, Any], presented: str) -> bytes:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
+from gateway.once.expired import BATCH, delete_expired
 
 
 def revoke_family(session: Session, authorization_id: UUID, *, now: datetime) -> None:
@@ -40,14 +41,26 @@ def revoke_person(session: Session, account_id: UUID, *, now: datetime) -> None:
     )
 
 
-def purge_tokens(session: Session, *, now: datetime, limit: int = 1000) -> int:
-    """Delete at most `limit` rows of each kind whose time is over; returns how many in all."""
-    gone = 0
-    for row, key in (
-        (AccessTokenRow, AccessTokenRow.token_hash),
-        (RefreshTokenRow, RefreshTokenRow.token_hash),
-        (AuthorizationRow, AuthorizationRow.authorization_id),
-    ):
-        over = select(key).where(row.expires_at < now).limit(limit)
-        gone += len(session.execute(delete(row).where(key.in_(over)).returning(key)).all())
-    return gone
+def purge_access_tokens(session: Session, *, now: datetime, limit: int = BATCH) -> int:
+    """Delete at most `limit` access tokens whose time is over; returns how many."""
+    # One that others were made from goes after them: none of them lives longer, and they would all go at once with it.
+    made = aliased(AccessTokenRow)
+    none_made_from_it = ~exists().where(made.made_from == AccessTokenRow.token_hash)
+    return delete_expired(session, AccessTokenRow, none_made_from_it, now=now, limit=limit)
+
+
+def purge_refresh_tokens(session: Session, *, now: datetime, limit: int = BATCH) -> int:
+    """Delete at most `limit` refresh tokens whose family is over; returns how many."""
+    return delete_expired(session, RefreshTokenRow, now=now, limit=limit)
+
+
+def purge_authorizations(session: Session, *, now: datetime, limit: int = BATCH) -> int:
+    """Delete at most `limit` authorizations whose code was never used, or whose tokens are all gone; returns how many.
+
+    A family may have made thousands of tokens. They are over before it is, and go in batches of their own.
+    """
+    no_tokens = (
+        ~exists().where(token.authorization_id == AuthorizationRow.authorization_id)
+        for token in (AccessTokenRow, RefreshTokenRow)
+    )
+    return delete_expired(session, AuthorizationRow, *no_tokens, now=now, limit=limit)

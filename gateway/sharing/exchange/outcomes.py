@@ -9,15 +9,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from gateway.audit.append import AuditLog, Event
 from gateway.clock import rfc3339
+from gateway.once.expired import BATCH, is_one_of, lock_oldest
 from gateway.policy.decision import DecisionInputs, Reason
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
@@ -211,13 +212,14 @@ def abandon(session: Session, registrar: Registrar, row: ExchangeRow, *, now: da
     return registrar.conclude(session, row, ending, idempotency_key=None, at=now) is not None
 
 
-def forget_answers(session: Session, *, now: datetime, limit: int = 500) -> int:
+def forget_answers(session: Session, *, now: datetime, limit: int = BATCH) -> int:
     """Delete at most `limit` kept answers whose time is over; returns how many."""
-    expired = select(ExchangeRow.id).where(ExchangeRow.answer.is_not(None), ExchangeRow.answer_until < now).limit(limit)
-    ids = session.scalars(expired).all()
-    if ids:
-        session.execute(update(ExchangeRow).where(ExchangeRow.id.in_(ids)).values(answer=None))
-    return len(ids)
+    over = (ExchangeRow.answer.is_not(None), ExchangeRow.answer_until < now)
+    found = lock_oldest(session, ExchangeRow, *over, by=ExchangeRow.answer_until, limit=limit)
+    if found:
+        table = cast("Table", ExchangeRow.__table__)
+        session.execute(update(table).where(is_one_of(table, found)).values(answer=None))
+    return len(found)
 
 
 def receipt_of(session: Session, exchange: UUID) -> str | None:
