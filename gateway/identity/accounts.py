@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from gateway.db import new_id
@@ -101,6 +101,16 @@ def find_account(session: Session, account_id: UUID) -> Account | None:
     """Return the active account with this id."""
     row = session.get(AccountRow, account_id)
     return _account(row) if row is not None and row.active else None
+
+
+def active_accounts(connection: Connection, account_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return which of these accounts are active."""
+    return frozenset(connection.scalars(_ACTIVE, {"account_ids": list(account_ids)}))
+
+
+_ACTIVE = select(AccountRow.account_id).where(
+    AccountRow.account_id.in_(bindparam("account_ids", expanding=True)), AccountRow.active
+)
 
 
 def find_account_even_suspended(session: Session, account_id: UUID) -> Account | None:

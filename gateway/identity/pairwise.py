@@ -30,10 +30,14 @@ class Pairwise:
         self._version = max(keys)
         self._key = keys[self._version]
 
+    def known_sub(self, session: Session, account_id: UUID, sector: str) -> str | None:
+        """Return the account's sub in this sector, if it was ever asked for."""
+        sub: str | None = session.connection().scalar(_KNOWN, {"account_id": account_id, "sector": sector})
+        return sub
+
     def sub_for(self, session: Session, account_id: UUID, sector: str, *, at: datetime) -> str:
         """Return the account's sub in this sector, made and kept on first use; needs a write transaction."""
-        asked = {"account_id": account_id, "sector": sector}
-        sub = session.connection().scalar(_KNOWN, asked)
+        sub = self.known_sub(session, account_id, sector)
         if sub is not None:
             return sub
         insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -46,7 +50,7 @@ class Pairwise:
         )
         # Another transaction may have made it meanwhile, perhaps under an older key: whoever came first was right.
         session.execute(made.on_conflict_do_nothing(index_elements=[PairwiseRow.account_id, PairwiseRow.sector]))
-        return session.connection().scalars(_KNOWN, asked).one()
+        return session.connection().scalars(_KNOWN, {"account_id": account_id, "sector": sector}).one()
 
     def find_account(self, session: Session, sub: str, sector: str) -> UUID | None:
         """Return the account that this sector knows by `sub`."""

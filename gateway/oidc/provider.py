@@ -37,11 +37,12 @@ from gateway.oidc.possession import DPoPNonces, Possession
 from gateway.oidc.sandbox import explain_rejection, explain_request
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
-from gateway.oidc.tokens.client_grant import GrantsTogether
 from gateway.oidc.tokens.endpoint import TokenRequests
 from gateway.oidc.tokens.introspection import Introspection
 from gateway.oidc.tokens.issuing import Issuing
+from gateway.oidc.tokens.refused_tokens import RefusedTokens
 from gateway.oidc.tokens.revocation_requests import RevocationRequests
+from gateway.oidc.tokens.together import GrantsTogether
 from gateway.oidc.tokens.token_management import TokenManagement
 from gateway.outgoing.http_client import HttpClient
 from gateway.signing.signing_keys import SigningKeys
@@ -91,6 +92,8 @@ class OpenIDProvider:
     token_management: TokenManagement
     caller_from_request: CallerOfResource
     """Turns what a request at the sharing API shows into a `Caller`."""
+    refused_tokens: RefusedTokens
+    """Accounts for access tokens that did not open a resource."""
     sandbox: bool = False
     """Whether developers are told what production tells nobody."""
 
@@ -125,7 +128,7 @@ class OpenIDProvider:
         `consented`: they have just said yes on our page, as whom `progress` names.
         """
         signed_in = self.people.sign_in.signed_in(browser_secret, now=now)
-        wanted = self.whom_it_names(request)
+        wanted = self._wanted(request, signed_in, source=source, now=now)
         step = step_before_answer(request, signed_in, wanted=wanted, progress=progress, consented=consented, now=now)
         if signed_in is None or step not in {None, Step.CONSENT}:
             return StepNeeded(step=step or Step.SIGN_IN, signed_in=signed_in)
@@ -145,6 +148,18 @@ class OpenIDProvider:
             if pushed is not None and not use_pushed(session, pushed):
                 raise SignInRequestUnusable("The request_uri was used")
             return CodeIssued(code=issue_code(session, request, still, now=now))
+
+    def _wanted(
+        self, request: AuthorizationRequest, signed_in: SignedIn | None, *, source: str, now: datetime
+    ) -> Wanted:
+        try:
+            return self.whom_it_names(request)
+        except AuthorizationRefused as refused:
+            if signed_in is None:
+                self.count_stranger(source=source, code=f"oidc.authorization.{refused.code}")
+            else:
+                self.record_refused(request, signed_in, reason=refused.code, source=source, now=now)
+            raise
 
     def record_refused(
         self, request: AuthorizationRequest, signed_in: SignedIn, *, reason: str, source: str, now: datetime
@@ -225,6 +240,10 @@ class OpenIDProvider:
             for key in self.key_sets.keys_of(client, kid=None, now=now)
             if (certificate := first_certificate(key)) is not None
         )
+
+    def account_for_refused(self, error: GatewayError, *, resource: str, source: str) -> None:
+        """Record or count a request that was not let in at a resource by what it showed; outside any transaction."""
+        self.refused_tokens.account_for(error, resource=resource, source=source, now=self.clock.now())
 
     def count_stranger(self, *, source: str, code: str) -> None:
         """Count a request of nobody we know."""
@@ -316,7 +335,7 @@ def assemble_provider(
             authentication=authentication,
             possession=possession,
             issuing=issuing,
-            in_own_name=GrantsTogether(database=database, audit=audit),
+            together=GrantsTogether(database=database, audit=audit),
             clock=clock,
         ),
         token_management=TokenManagement(
@@ -327,4 +346,5 @@ def assemble_provider(
             clock=clock,
         ),
         caller_from_request=CallerOfResource(database=database, access_tokens=access_tokens, resource=sharing_resource),
+        refused_tokens=RefusedTokens(database=database, audit=audit),
     )

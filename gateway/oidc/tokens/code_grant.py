@@ -9,7 +9,7 @@ from gateway.identity.accounts import Account, AccountKind, find_account
 from gateway.oidc.authorization.codes import lock_authorization
 from gateway.oidc.client_sessions import record_client_session
 from gateway.oidc.models import AuthorizationRow
-from gateway.oidc.tokens.issuing import FAMILY_LIFETIME
+from gateway.oidc.tokens.issuing import FAMILY_LIFETIME, write_issued
 from gateway.oidc.tokens.token_request import GrantRefused, TokenRequest
 from gateway.wire.encoding import b64url_encode
 
@@ -24,28 +24,31 @@ def redeem_code(request: TokenRequest) -> dict[str, Any]:
     resources = request.chosen_resources(tuple(family.resources))
     account = _person(request, family)
     family.redeemed_at = request.now
+    sub = request.issuing.pairwise.sub_for(request.session, family.account_id, request.client.sector, at=request.now)
     issued = request.issuing.for_person(
         request.session,
         family,
         account,
         request.asked(scope=family.scope, resources=resources),
+        sub=sub,
         family_ends=request.now + FAMILY_LIFETIME[AccountKind(account.kind)] if _may_refresh(request, family) else None,
         nonce=family.nonce,
         now=request.now,
     )
-    _remember_client(request, family)
+    write_issued(request.session, family, issued, now=request.now)
+    _remember_client(request, family, sub=sub)
     return request.record_issued("oidc.tokens.issued", issued, family=family, account=account)
 
 
-def _remember_client(request: TokenRequest, family: AuthorizationRow) -> None:
+def _remember_client(request: TokenRequest, family: AuthorizationRow, *, sub: str) -> None:
     # From here this client is told when the session ends, by the names it has for session and person.
-    client, issuing = request.client, request.issuing
+    client = request.client
     record_client_session(
         request.session,
         family.session_id,
         client_id=client.client_id,
-        sid=issuing.references.session_reference(family.session_id, client_id=client.client_id),
-        sub=issuing.pairwise.sub_for(request.session, family.account_id, client.sector, at=request.now),
+        sid=request.issuing.references.session_reference(family.session_id, client_id=client.client_id),
+        sub=sub,
         now=request.now,
     )
 

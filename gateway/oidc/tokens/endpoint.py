@@ -23,21 +23,26 @@ from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import NonceNeeded, Possession, ProofRefused, SenderConstraint, claim_proof
 from gateway.oidc.tokens import token_exchange
-from gateway.oidc.tokens.client_grant import GrantsTogether, grant_client
+from gateway.oidc.tokens.client_grant import grant_client, prepared_grant
 from gateway.oidc.tokens.code_grant import redeem_code
 from gateway.oidc.tokens.issuing import Issuing
-from gateway.oidc.tokens.refresh import refresh
+from gateway.oidc.tokens.refresh import prepared_refresh, refresh
+from gateway.oidc.tokens.together import Grant, GrantsTogether
 from gateway.oidc.tokens.token_request import GrantAsked, GrantRefused, TokenRequest
 from gateway.wire.dpop import VerifiedProof
 
-IN_OWN_NAME = "client_credentials"
 GRANTS: Mapping[str, Callable[[TokenRequest], dict[str, Any]]] = {
     "authorization_code": redeem_code,
     "refresh_token": refresh,
-    IN_OWN_NAME: grant_client,
+    "client_credentials": grant_client,
     token_exchange.GRANT_TYPE: token_exchange.exchange_token,
 }
 GRANT_TYPES = tuple(GRANTS)
+TOGETHER: Mapping[str, Callable[[GrantAsked, Session], Grant | None]] = {
+    "client_credentials": prepared_grant,
+    "refresh_token": prepared_refresh,
+}
+"""Those that most requests are for: several share a transaction, unless there is anything to say about one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class TokenRequests:
     authentication: ClientAuthentication
     possession: Possession
     issuing: Issuing
-    in_own_name: GrantsTogether
+    together: GrantsTogether
     clock: Clock
 
     def answer(
@@ -114,18 +119,21 @@ class TokenRequests:
     def _granted_together(
         self, asked: GrantAsked, authenticated: AuthenticatedClient, presented: Presented
     ) -> TokensGranted | None:
-        """Try what nearly every system asks for all day. None: it is something else, or not granted like that."""
+        """Try what clients ask for all day. None: it is something else, or not granted like that."""
+        grant_type = asked.form.one("grant_type")
         # A proof would be a second thing to use up: both are, or neither, and that takes a transaction of its own.
-        if asked.form.one("grant_type") != IN_OWN_NAME or presented.dpop:
+        if grant_type not in TOGETHER or grant_type not in asked.client.grant_types or presented.dpop:
             return None
-        claim = claim_of(authenticated.assertion) if authenticated.assertion is not None else None
         try:
-            _check_registered(asked, IN_OWN_NAME)
             constraint = self.possession.constraint_for(asked.client, presented, None)
-            members = self.in_own_name.grant(replace(asked, constraint=constraint), claim)
+            with self.database.read() as session:
+                grant = TOGETHER[grant_type](replace(asked, constraint=constraint), session)
         except (ProofRefused, GrantRefused):
             return None
-        return TokensGranted(members=members) if members is not None else None
+        if grant is None:
+            return None
+        grant.claim = claim_of(authenticated.assertion) if authenticated.assertion is not None else None
+        return TokensGranted(members=grant.issued.as_response()) if self.together.write(grant) else None
 
     def _proof_of(self, presented: Presented, *, now: datetime) -> VerifiedProof | ProofRefused | None:
         # A value, because the refusal is recorded in the transaction that uses up the client's assertion.
@@ -149,11 +157,7 @@ def _grant(request: TokenRequest) -> dict[str, Any]:
     grant_type = request.needed("grant_type")
     if grant_type not in GRANTS:
         raise GrantRefused("unsupported_grant_type", "This grant_type is not supported")
-    _check_registered(request, grant_type)
-    return GRANTS[grant_type](request)
-
-
-def _check_registered(asked: GrantAsked, grant_type: str) -> None:
-    """RFC 6749 §5.2: deny by default, a client has the grants that it is registered for."""
-    if grant_type not in asked.client.grant_types:
+    # RFC 6749 §5.2: deny by default, a client has the grants that it is registered for.
+    if grant_type not in request.client.grant_types:
         raise GrantRefused("unauthorized_client", "This client is not registered for this grant_type")
+    return GRANTS[grant_type](request)

@@ -4,10 +4,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy import Connection, Table
 from sqlalchemy.orm import Session
 
+from gateway.db import insert_rows
 from gateway.directory.members import Client
 from gateway.identity.accounts import Account, AccountKind
 from gateway.identity.pairwise import Pairwise
@@ -34,13 +36,20 @@ from gateway.wire.encoding import b64url_encode
 FAMILY_LIFETIME = {AccountKind.OFFICER: timedelta(hours=12), AccountKind.CITIZEN: timedelta(days=30)}
 
 
+_REFRESH_TOKENS = cast("Table", RefreshTokenRow.__table__)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedTokens:
-    """What a client receives; `access` also tells the log which token it was."""
+    """What a client receives; `access` also tells the log which token it was.
+
+    None of it opens anything before its rows are written (`write_tokens`, `write_refresh_tokens`) and committed.
+    """
 
     access: IssuedAccessToken = field(repr=False)
     id_token: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
+    refresh_row: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def as_response(self) -> dict[str, Any]:
         """Return the members of a token response (RFC 6749 §5.1, OIDC Core §3.1.3.3)."""
@@ -67,7 +76,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuing:
-    """Issues every kind of token of one gateway."""
+    """Makes every kind of token of one gateway."""
 
     endpoints: Endpoints
     keys: SigningKeys
@@ -82,12 +91,15 @@ class Issuing:
         account: Account,
         asked: Asked,
         *,
+        sub: str,
         family_ends: datetime | None,
         nonce: str | None,
         now: datetime,
     ) -> IssuedTokens:
-        """Issue tokens about a person; a refresh token too when `family_ends` says until when."""
-        sub = self.pairwise.sub_for(session, account.account_id, asked.client.sector, at=now)
+        """Make tokens about a person, whom the client knows as `sub`; a refresh token too when `family_ends` says so.
+
+        The caller writes their rows, as `write_issued` does.
+        """
         about = _sign_in(family) | officer_claims(account) | {"sub": sub}
         access = self._access_token(session, family, account, asked, about=about, now=now)
         id_token = None
@@ -102,12 +114,20 @@ class Issuing:
                 signer=response_signer(self.keys, asked.client, asked.client.oauth.id_token_signed_response_alg),
                 now=now,
             )
-        refresh_token = None
-        if family_ends is not None:
-            refresh_token = _issue_refresh_token(session, family, expires_at=family_ends, now=now)
-        # The family's row, which every token asks, outlives all of them.
-        family.expires_at = max(family.expires_at, (family_ends or now) + LIFETIME)
-        return IssuedTokens(access=access, id_token=id_token, refresh_token=refresh_token)
+        if family_ends is None:
+            return IssuedTokens(access=access, id_token=id_token)
+        refresh_token = secrets.token_urlsafe(32)
+        row = {
+            "token_hash": hash_of(refresh_token),
+            "authorization_id": family.authorization_id,
+            "issued_at": now,
+            "expires_at": family_ends,
+        }
+        return IssuedTokens(access=access, id_token=id_token, refresh_token=refresh_token, refresh_row=row)
+
+    def is_ours(self, resources: Sequence[str]) -> bool:
+        """Tell whether all of these are the gateway's own resources."""
+        return set(resources) <= {self.endpoints.sharing, self.endpoints.userinfo}
 
     def for_client(self, asked: Asked, *, now: datetime) -> IssuedTokens:
         """Make an access token for a client in its own name: `sub` is the client itself (RFC 9068 §2.2).
@@ -136,7 +156,10 @@ class Issuing:
         actor: Mapping[str, Any],
         now: datetime,
     ) -> IssuedTokens:
-        """Issue an access token to a system that acts for an officer (RFC 8693 §4.1), made from the one it showed."""
+        """Make an access token for a system that acts for an officer (RFC 8693 §4.1), made from the one it showed.
+
+        The caller writes its row.
+        """
         about = _sign_in(family) | {
             "sub": self.pairwise.sub_for(session, officer.account_id, asked.client.sector, at=now),
             "act": dict(actor),
@@ -158,14 +181,14 @@ class Issuing:
         now: datetime,
         made_from: VerifiedAccessToken | None = None,
     ) -> IssuedAccessToken:
-        if not set(asked.resources) <= {self.endpoints.sharing, self.endpoints.userinfo}:
+        if not self.is_ours(asked.resources):
             # Whoever receives a token can read it. Under the client's `sub`, a client and a member's own resource
             # server would have a name for the person in common; so it holds one that neither uses for anything else,
             # and introspection tells each its own.
             between = hash_of("\x00".join((asked.client.sector, *sorted(asked.resources))))
             sub = self.pairwise.sub_for(session, account.account_id, f"token:{b64url_encode(between)}", at=now)
             about = {**about, "sub": sub}
-        access = self.access_tokens.make(
+        return self.access_tokens.make(
             about,
             client_id=asked.client.client_id,
             scope=asked.scope,
@@ -175,8 +198,6 @@ class Issuing:
             now=now,
             made_from=made_from,
         )
-        write_tokens(session.connection(), (access,))
-        return access
 
     def _for_id_token_alone(self, family: AuthorizationRow, account: Account, asked: Asked) -> dict[str, Any]:
         client = asked.client
@@ -196,14 +217,20 @@ def _sign_in(family: AuthorizationRow) -> dict[str, Any]:
     return {"auth_time": int(family.auth_time.timestamp()), "acr": family.acr}
 
 
-def _issue_refresh_token(session: Session, family: AuthorizationRow, *, expires_at: datetime, now: datetime) -> str:
-    token = secrets.token_urlsafe(32)
-    session.add(
-        RefreshTokenRow(
-            token_hash=hash_of(token),
-            authorization_id=family.authorization_id,
-            issued_at=now,
-            expires_at=expires_at,
-        )
-    )
-    return token
+def write_refresh_tokens(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of new refresh tokens in the caller's transaction."""
+    insert_rows(connection, _REFRESH_TOKENS, rows)
+
+
+def write_issued(session: Session, family: AuthorizationRow, issued: IssuedTokens, *, now: datetime) -> None:
+    """Write the rows of tokens about a person in the caller's transaction."""
+    write_tokens(session.connection(), (issued.access,))
+    if issued.refresh_row is not None:
+        write_refresh_tokens(session.connection(), (issued.refresh_row,))
+    family.expires_at = needed_until(family, issued, now=now)
+
+
+def needed_until(family: AuthorizationRow, issued: IssuedTokens, *, now: datetime) -> datetime:
+    """Return until when the family's row is kept: every token asks it, so it outlives all of them."""
+    ends: datetime = now if issued.refresh_row is None else issued.refresh_row["expires_at"]
+    return max(family.expires_at, ends + LIFETIME)

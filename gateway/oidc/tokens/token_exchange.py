@@ -20,7 +20,7 @@ from gateway.identity.accounts import Account, AccountKind, find_account
 from gateway.identity.assurance import reaches
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow
-from gateway.oidc.tokens.access_tokens import VerifiedAccessToken
+from gateway.oidc.tokens.access_tokens import VerifiedAccessToken, write_tokens
 from gateway.oidc.tokens.token_request import GrantRefused, TokenRequest
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -58,6 +58,7 @@ def exchange_token(request: TokenRequest) -> dict[str, Any]:
         actor=_actor(request, shown),
         now=request.now,
     )
+    write_tokens(request.session.connection(), (issued.access,))
     details = {
         "scope": scope,
         "audience": list(issued.access.audience),
