@@ -22,7 +22,7 @@ from gateway.audit.subject_keys import SubjectKeys
 from gateway.audit.witnesses import Witnesses, load_policy
 from gateway.clock import Clock, SystemClock
 from gateway.db import Database
-from gateway.errors import SettingsError, Unavailable
+from gateway.errors import GatewayError, SettingsError, Unavailable
 from gateway.identity import views as identity_views
 from gateway.identity.accounts import AccountKind, find_account_by_email
 from gateway.identity.keys import load_identity_keys
@@ -329,7 +329,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         broker=gateway.broker,
         database=gateway.database,
         caller_from_request=gateway.provider.caller_from_request,
-        count_noise=_noise_counter(gateway),
+        account_for=_account_for(gateway),
         signer=partial(gateway.signing.current, Purpose.EXCHANGE),
         clock=gateway.clock,
         issuer=settings.issuer,
@@ -413,11 +413,13 @@ def _mutual_tls(gateway: Gateway) -> MutualTls | None:
     )
 
 
-def _noise_counter(gateway: Gateway) -> Callable[[str, str], None]:
-    def count(source: str, code: str) -> None:
-        gateway.audit.count_stranger(source=source, code=code, at=gateway.clock.now())
+def _account_for(gateway: Gateway) -> Callable[[GatewayError, str], None]:
+    resource = sharing_resource(gateway.settings.issuer)
 
-    return count
+    def account_for(error: GatewayError, source: str) -> None:
+        gateway.provider.account_for_refused(error, resource=resource, source=source)
+
+    return account_for
 
 
 def _check_database(gateway: Gateway) -> None:

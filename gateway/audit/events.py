@@ -296,6 +296,14 @@ _TYPES = (
         retention=Retention.TOKENS,
     ),
     EventType(
+        name="oidc.access_token.refused",
+        description="A good access token was shown where it opens nothing: at another resource, without the key it is "
+        "bound to, without the scope. Whoever showed it has not proved to be its client.",
+        fields=_TOKENS,
+        outcomes=(REFUSED,),
+        retention=Retention.TOKENS,
+    ),
+    EventType(
         name="oidc.logout.refused",
         description="A request to sign out was refused: a relying party's that does not hold, or a form that was not "
         "ours. Nobody was signed out.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from gateway.oidc.errors import AuthorizationRefused
+from gateway.oidc.parameters import NOT_TEXT
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
 
@@ -60,11 +61,25 @@ def parse_claims_request(text: str | None) -> ClaimsRequest:
         asked = parse_json_object(text)
     except MalformedInput as error:
         raise _malformed("claims is not a JSON object") from error
+    _check_text(asked)
     # §5.5: members other than these two are ignored.
     places = {name: asked[name] for name in ("userinfo", "id_token") if asked.get(name) is not None}
     for place in places.values():
         _check_place(place)
     return ClaimsRequest.from_stored(places)
+
+
+def _check_text(asked: object) -> None:
+    # JSON can spell NUL and halves of characters by escapes, which no name or value has and some databases reject.
+    waiting = [asked]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and NOT_TEXT.search(value):
+            raise _malformed("claims holds characters that are not text")
 
 
 def _check_place(place: object) -> None:

@@ -1,5 +1,8 @@
 """What this room refuses. How each is told to a client is said in `oauth_errors`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from gateway.errors import GatewayError, Kind
 from gateway.wire.dpop import ALGORITHMS as PROOF_ALGORITHMS
 
@@ -53,6 +56,8 @@ class TokenRefused(GatewayError):
         """Take the `scheme` by which the token was shown, and a `code` where it is the proof that does not hold."""
         super().__init__(public, detail=detail)
         self.code = code or self.code
+        self.claims: Mapping[str, Any] | None = None
+        """Of a good token of ours that does not open this very door; None: whoever showed it is nobody we know."""
         # RFC 6750 §3.1: without a token, the challenge carries no error code.
         error = f', error="{self.code}", error_description="{self.public}"' if presented else ""
         by_proof = f'algs="{" ".join(PROOF_ALGORITHMS)}"'

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 from typing import Any, NoReturn
 
 from gateway.wire.errors import MalformedInput
@@ -48,6 +49,7 @@ def parse_json(data: bytes | str) -> Any:
             data.decode("utf-8") if isinstance(data, bytes) else data,
             object_pairs_hook=_members_once,
             parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise MalformedInput("JSON was expected, without repeated members") from error
@@ -66,6 +68,14 @@ def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("repeated member")
     return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    # RFC 7493 §2.2: 1e999 is spelled as a number and read as none.
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -109,19 +109,27 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("authorization", ATTACKS, ids=NAMES)
-def test_without_a_valid_token_nobody_is_answered(world: World, authorization: Callable[[World], str]) -> None:
+# Good tokens, shown where they open nothing: somebody has stolen them, or tries out what they are worth.
+MISUSED = {"DPoP without a proof", "another audience", "a client without the resource", "a suspended client"}
+
+
+@pytest.mark.parametrize(("name", "authorization"), list(zip(NAMES, ATTACKS, strict=True)), ids=NAMES)
+def test_without_a_valid_token_nobody_is_answered(
+    world: World, name: str, authorization: Callable[[World], str]
+) -> None:
     asking, header = world.asking(), authorization(world)
     request = world.signed(world.body(asking), headers={"Authorization": header})
-    before = noise_of(world)
+    before, misused = noise_of(world), misused_tokens(world)
     with watching(world) as watched:
         response = world.send(request)
     problem = problem_of(world, request, response, binding="target")
     assert (response.status, problem["code"]) == (401, "invalid_token")
     # RFC 9449 §7.1: the scheme that was tried is the one the challenge is for.
     assert response.headers["WWW-Authenticate"].startswith("DPoP " if header.startswith("DPoP") else "Bearer ")
-    # Counted as noise, and nothing else: what nobody sent cannot become a permanent log.
+    # Counted as noise, and nothing else: what nobody sent cannot become a permanent log. Of a good token one entry
+    # says which it was, and names no member in public, for nobody proved to be its client.
     assert watched.events == []
+    assert misused_tokens(world) == misused + [()] * (name in MISUSED)
     assert watched.changed == set()
     assert noise_of(world) == before + 1
 
@@ -165,7 +173,13 @@ def test_a_key_that_was_withdrawn_signs_no_more(world: World) -> None:
     assert problem_of(world, request, response, binding="target")["code"] == "invalid_request_signature"
 
 
+def misused_tokens(world: World) -> list[tuple[str, ...]]:
+    """Of each good token that was refused, the members that the log names in public."""
+    return [event.members for event in world.events(names=["oidc.access_token.refused"])]
+
+
 def noise_of(world: World) -> int:
-    """How many requests without a valid token were counted and are not in the log yet."""
+    """How many requests without a token that is valid here were counted and are not in the log yet."""
+    codes = ("invalid_token", "oidc.token_misused")
     with world.gateway.database.read() as session:
-        return session.scalar(select(func.sum(NoiseRow.count)).where(NoiseRow.code == "invalid_token")) or 0
+        return session.scalar(select(func.sum(NoiseRow.count)).where(NoiseRow.code.in_(codes))) or 0

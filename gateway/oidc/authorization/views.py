@@ -120,6 +120,8 @@ class _Doors:
         )
         if not isinstance(needed, StepNeeded):
             return _respond(provider, checked.asked, {"code": needed.code})
+        if form is not None and "csrf_token" in form.errors and needed.signed_in is not None:
+            provider.record_refused(checked, needed.signed_in, reason="csrf", source=source(), now=now)
         if "none" in checked.prompts:
             raise WITHOUT_A_PAGE[needed.step]
         if declined and needed.step is Step.CONSENT and needed.signed_in is not None:

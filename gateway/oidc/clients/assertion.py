@@ -151,7 +151,9 @@ def check_audience(claims: Mapping[str, Any], expected: Expected) -> None:
     if expected.client.oauth.fapi2 and not isinstance(audience, str):
         raise AssertionInvalid("wrong_audience")
     named = [audience] if isinstance(audience, str) else audience
-    if not isinstance(named, list) or not named or any(one not in expected.audiences for one in named):
+    if not isinstance(named, list) or not named:
+        raise AssertionInvalid("wrong_audience")
+    if any(not isinstance(one, str) or one not in expected.audiences for one in named):
         raise AssertionInvalid("wrong_audience")
 
 

@@ -171,6 +171,22 @@ class Registrations:
             self.registrar.end(session, client_id, by=BY_CLIENT, now=now)
             return Ended()
 
+    def refuse_body(
+        self, error: RegistrationRefused, token: str, *, client_id: str | None = None, source: str, now: datetime
+    ) -> Answer:
+        """Refuse a body that is no metadata at all: to whoever has a token that allows something, in the log."""
+        if client_id is not None:
+            allowed = self._allowed(client_id, token, now=now)
+            if not isinstance(allowed, Limits):
+                return allowed
+            return self._refuse(error, allowed.member_code, client_id, source=source, now=now)
+        with self.database.read() as session:
+            initial = find_initial_token(session, token, now=now) if len(token) <= LONGEST_TOKEN else None
+        if initial is None:
+            return NotAllowed()
+        wait = self._claim(str(initial.token_id), now=now)
+        return wait or self._refuse(error, initial.limits.member_code, None, source=source, now=now)
+
     def _changed(self, before: Client, metadata: Mapping[str, Any], limits: Limits) -> Client:
         if metadata.get("client_id") != before.client_id:
             raise RegistrationRefused("client_id has to be there, and the one in the address (RFC 7592, section 2.2)")

@@ -46,21 +46,25 @@ class _Doors:
         named = client_id if client_id.isprintable() and len(client_id) <= LONGEST_ID else ""
         if request.method == "PUT":
             return self._answered(
-                lambda token: registrations.change(named, _metadata(), token, source=source(), now=now)
+                lambda token: registrations.change(named, _metadata(), token, source=source(), now=now), client_id=named
             )
         if request.method == "DELETE":
             return self._answered(lambda token: registrations.end(named, token, now=now))
         return self._answered(lambda token: registrations.read(named, token, now=now))
 
-    def _answered(self, ask: Callable[[str], Answer], *, created: bool = False) -> Response:
+    def _answered(
+        self, ask: Callable[[str], Answer], *, client_id: str | None = None, created: bool = False
+    ) -> Response:
         token = _bearer()
         if token is None:
             return self._not_allowed(presented=False)
         try:
             return self._told(ask(token), created=created)
         except RegistrationRefused as error:
-            # A body that is no metadata at all, of whoever sent it.
-            return _refused(error)
+            refused = self.provider.registrations.refuse_body(
+                error, token, client_id=client_id, source=source(), now=self.provider.clock.now()
+            )
+            return self._told(refused, created=False)
         except GatewayError as error:
             return json_response(fault_answer(error))
 
@@ -74,6 +78,8 @@ class _Doors:
             case Refused():
                 return _refused(answer.error)
             case TooOften():
+                # Counted and not recorded one by one: that is what the limit is for.
+                self.provider.count_stranger(source=source(), code="oidc.registration_too_often")
                 members = {"error": "temporarily_unavailable", "error_description": "Too many requests with this token"}
                 headers = {**NO_STORE, "Retry-After": str(answer.seconds)}
                 return json_response(OAuthAnswer(status=429, members=members, headers=headers))

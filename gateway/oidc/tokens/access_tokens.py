@@ -1,7 +1,8 @@
 """Access tokens: RFC 9068 JWTs of a few minutes, for named resources, each with a row so that it can be taken back."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -139,11 +140,15 @@ class AccessTokens:
         """
         shown = shown_token(presented)
         try:
-            token = self._find(session, shown.unverified, audience=audience, now=now)
+            token = self.find(session, shown.unverified, now=now)
         except TokenRefused as refused:
             # RFC 9449 §7.1: the challenge is for the scheme that was tried.
             raise TokenRefused(detail=refused.detail, scheme=shown.scheme) from refused
-        return replace(token, proof=self._check_sender(token.claims, shown, presented, now=now))
+        with about(token):
+            # RFC 9068 §4, RFC 9700 §2.3: a token for another resource opens nothing here.
+            if audience not in audiences_of(token.claims):
+                raise TokenRefused(detail="the token is for another resource", scheme=shown.scheme)
+            return replace(token, proof=self._check_sender(token.claims, shown, presented, now=now))
 
     def find(self, session: Session, unverified: str, *, now: datetime) -> VerifiedAccessToken:
         """Verify a token that somebody asks about, whatever its audience; raises `TokenRefused`.
@@ -151,14 +156,11 @@ class AccessTokens:
         Nothing is opened by it, so that its sender holds the key it is bound to is not asked. The caller says who may
         know of it.
         """
-        return self._find(session, unverified, audience=None, now=now)
-
-    def _find(self, session: Session, unverified: str, *, audience: str | None, now: datetime) -> VerifiedAccessToken:
         try:
             keys = self._keys.public_jwks(Purpose.TOKENS)
             unchecked = parse_claims(verify_jws(unverified, keys=keys, typ=TYP, algorithms=ALGORITHMS))
-            meant_for = audience if audience is not None else audiences_of(unchecked)
-            claims = check_claims(unchecked, issuer=self._endpoints.issuer, audience=meant_for, now=now)
+            named = audiences_of(unchecked)
+            claims = check_claims(unchecked, issuer=self._endpoints.issuer, audience=named, now=now)
         except GatewayError as error:
             raise TokenRefused(detail=str(error)) from error
         token_hash = hash_of(str(claims.get("jti", "")))
@@ -197,6 +199,16 @@ class AccessTokens:
         return proof
 
 
+@contextmanager
+def about(token: VerifiedAccessToken) -> Iterator[None]:
+    """Let a `TokenRefused` that leaves this block say which good token it is about."""
+    try:
+        yield
+    except TokenRefused as refused:
+        refused.claims = token.claims
+        raise
+
+
 def audiences_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """Return whom a token is meant for (RFC 7519 §4.1.3)."""
     audience = claims.get("aud")
@@ -204,14 +216,15 @@ def audiences_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(one for one in named if isinstance(one, str))
 
 
-def use_up(database: Database, proof: VerifiedProof | None) -> None:
-    """Use up the proof of a verified request, in a transaction of its own; raises `TokenRefused` at its second use."""
-    if proof is None:
+def use_up(database: Database, token: VerifiedAccessToken) -> None:
+    """Use up the proof that came with a token, in a transaction of its own; raises `TokenRefused` at its second use."""
+    if token.proof is None:
         return
     with database.write() as session:
-        first = claim_proof(session, proof)
+        first = claim_proof(session, token.proof)
     if not first:
-        raise refused_for(ProofRefused("The DPoP proof was used before"))
+        with about(token):
+            raise refused_for(ProofRefused("The DPoP proof was used before"))
 
 
 def shown_token(presented: Presented) -> ShownToken:

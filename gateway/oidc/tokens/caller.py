@@ -11,8 +11,7 @@ from gateway.identity.accounts import AccountKind, find_account
 from gateway.identity.caller import ActingOfficer, Caller, Presented
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AuthorizationRow
-from gateway.oidc.tokens.access_tokens import AccessTokens, VerifiedAccessToken, use_up
-from gateway.wire.dpop import VerifiedProof
+from gateway.oidc.tokens.access_tokens import AccessTokens, VerifiedAccessToken, about, use_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +29,23 @@ class CallerOfResource:
         are active, and the client still has this resource, is asked here and now. A DPoP proof is used up.
         """
         with self.database.read() as session:
-            caller, proof = self._read(session, presented, now)
-        use_up(self.database, proof)
+            token = self.access_tokens.verify(session, presented, audience=self.resource, now=now)
+            with about(token):
+                caller = self._caller(session, token)
+        use_up(self.database, token)
         return caller
 
-    def _read(self, session: Session, presented: Presented, now: datetime) -> tuple[Caller, VerifiedProof | None]:
-        token = self.access_tokens.verify(session, presented, audience=self.resource, now=now)
+    def _caller(self, session: Session, token: VerifiedAccessToken) -> Caller:
         client = find_client(session, str(token.claims.get("client_id")))
         if client is None or self.resource not in client.resources:
             raise TokenRefused(detail="the client is not active, or lost this resource")
-        caller = Caller(
+        return Caller(
             client=client,
             officer=_officer(session, token, client),
             scopes=token.scopes,
             token_id=str(token.claims["jti"]),
             expires_at=_instant(token.claims["exp"]),
         )
-        return caller, token.proof
 
 
 def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> ActingOfficer | None:

@@ -14,11 +14,10 @@ from gateway.identity.caller import Presented
 from gateway.oidc.claims_request import ClaimsRequest
 from gateway.oidc.errors import ScopeMissing, TokenRefused
 from gateway.oidc.models import AuthorizationRow
-from gateway.oidc.tokens.access_tokens import use_up
+from gateway.oidc.tokens.access_tokens import VerifiedAccessToken, about, use_up
 from gateway.oidc.tokens.claims import claims_for, officer_claims
 from gateway.oidc.tokens.issuing import Issuing
 from gateway.oidc.tokens.response_signing import response_signer
-from gateway.wire.dpop import VerifiedProof
 from gateway.wire.jws import issue_jwt
 
 
@@ -36,15 +35,14 @@ def userinfo_for(database: Database, presented: Presented, *, issuing: Issuing, 
     A DPoP proof that came with it is used up.
     """
     with database.read() as session:
-        answer, proof = _answer_and_proof(session, presented, issuing=issuing, now=now)
-    use_up(database, proof)
+        token = issuing.access_tokens.verify(session, presented, audience=issuing.endpoints.userinfo, now=now)
+        with about(token):
+            answer = _answer(session, token, issuing=issuing, now=now)
+    use_up(database, token)
     return answer
 
 
-def _answer_and_proof(
-    session: Session, presented: Presented, *, issuing: Issuing, now: datetime
-) -> tuple[UserInfo, VerifiedProof | None]:
-    token = issuing.access_tokens.verify(session, presented, audience=issuing.endpoints.userinfo, now=now)
+def _answer(session: Session, token: VerifiedAccessToken, *, issuing: Issuing, now: datetime) -> UserInfo:
     if "openid" not in token.scopes:
         raise ScopeMissing
     family = session.get(AuthorizationRow, token.authorization_id) if token.authorization_id else None
@@ -70,4 +68,4 @@ def _answer_and_proof(
         claims = {**members, "iss": issuing.endpoints.issuer, "aud": client.client_id, "iat": int(now.timestamp())}
         signer = response_signer(issuing.keys, client, client.oauth.userinfo_signed_response_alg)
         signed = issue_jwt(claims, typ="JWT", signer=signer)
-    return UserInfo(members=members, signed=signed), token.proof
+    return UserInfo(members=members, signed=signed)

@@ -48,6 +48,7 @@ class _Doors:
                 now=provider.clock.now(),
             )
         except TokenRefused as error:
+            provider.account_for_refused(error, resource=provider.endpoints.userinfo, source=source())
             return json_response(bearer_answer(error))
         except GatewayError as error:
             return json_response(fault_answer(error))

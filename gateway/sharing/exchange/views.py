@@ -49,8 +49,8 @@ from gateway.wire.signer import Signer
 # must not learn from that whether anybody ever asked about them.
 REFUSAL_SECONDS = 0.2
 
-CountNoise = Callable[[str, str], None]
-"""Counts one unauthenticated request: its source address and the code of its refusal."""
+AccountFor = Callable[[GatewayError, str], None]
+"""Accounts for a request that was not let in: why, and its source address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class ExchangeDoor:
     broker: Broker
     database: Database
     caller_from_request: CallerFromRequest
-    count_noise: CountNoise
+    account_for: AccountFor
     signer: Callable[[], Signer]
     clock: Clock
     issuer: str
@@ -121,7 +121,7 @@ class ExchangeDoor:
         except Unavailable:
             raise  # as above; and asking the database again would double the time until the answer
         except GatewayError as error:
-            self.count_noise(request.remote_addr or "", error.code)
+            self.account_for(error, request.remote_addr or "")
             raise
 
     def _understand(self, head: HttpRequest, caller: Caller, *, arrived: float) -> Asked:
