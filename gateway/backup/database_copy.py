@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,8 @@ from gateway.db import Database
 
 SQLITE_FILE, POSTGRESQL_FILE = "database.sqlite3", "database.dump"
 _PAGES = 4096  # copied between two signs of progress
+_GOODBYE_SECONDS = 2.0
+"""How long a connection that is being closed may take to be gone."""
 _DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
 
 
@@ -89,8 +92,12 @@ def check_nobody_else(database: Database) -> None:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
             "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
+        deadline = time.monotonic() + _GOODBYE_SECONDS
         with database.read() as session:
-            connected = bool(session.scalar(text(others)))
+            # Our own connections, closed a moment ago, may still be on their way out.
+            while (connected := bool(session.scalar(text(others)))) and time.monotonic() < deadline:
+                session.rollback()  # within one transaction the server tells the same list again
+                time.sleep(0.05)
     if connected:
         raise RestoreRefused("Another process is using the database: stop every `gateway serve` and `gateway work`.")
 

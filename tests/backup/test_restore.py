@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -281,6 +282,19 @@ def test_the_database_of_a_running_gateway_is_left_alone(house: House, empty_dat
     assert "Another process is using the database" in str(house.restore("--forward").exception)
     running.database.close()
     assert house.restore("--forward").exit_code == 0
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_is_on_its_way_out_is_nobody(house: House) -> None:
+    house.record(5)
+    house.publish()
+    going = house.with_database(house.settings.database_url)
+    with going.database.read() as session:
+        session.execute(text("SELECT 1"))
+    goodbye = threading.Timer(0.3, going.database.close)
+    goodbye.start()
+    assert house.restore("--forward").exit_code == 0
+    goodbye.join()
 
 
 def test_a_database_without_its_keys_is_not_restored(house: House, empty_database_url: str, tmp_path: Path) -> None:
