@@ -5,11 +5,12 @@ holds (one that puts the expiry off, or another process that purges) is left for
 for, no row is deleted that just got more time, and none is counted twice.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 
-from sqlalchemy import Column, ColumnElement, Table, delete, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db import Base
@@ -45,8 +46,18 @@ def lock_oldest(session: Session, of: type[Base], *conditions: ColumnElement[boo
 
 
 def is_one_of(table: Table, keys: Keys) -> ColumnElement[bool]:
-    """Return the condition that a row has one of these keys: by their values, for which every planner uses the key."""
-    columns: list[Column[Any]] = list(table.primary_key)
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    return tuple_(*columns).in_(keys)
+    """Return the condition that a row has one of these keys, in the form for which both databases use the key's index.
+
+    For a list of whole keys of several columns SQLite reads the table from end to end. So they are told by their first
+    columns, which have few values among many keys, and for each of these by a list of the last.
+    """
+    *leading, last = table.primary_key
+    ends: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for *front, end in keys:
+        ends[tuple(front)].append(end)
+    return or_(
+        *(
+            and_(*(column == value for column, value in zip(leading, front, strict=True)), last.in_(found))
+            for front, found in ends.items()
+        )
+    )
