@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 from sqlalchemy.orm import Session
 
 from gateway.db import Database, insert_rows
@@ -28,6 +28,16 @@ TYP = "at+jwt"
 # Spelled out: the one algorithm we sign with is the one we accept, whatever a header says.
 ALGORITHMS = ("ES256",)
 _TABLE = cast("Table", AccessTokenRow.__table__)
+# Made once: every use of a token asks this.
+_FAMILY_OF = (
+    select(
+        AccessTokenRow.authorization_id,
+        AuthorizationRow.authorization_id.label("family"),
+        AuthorizationRow.revoked_at,
+    )
+    .outerjoin(AuthorizationRow, AuthorizationRow.authorization_id == AccessTokenRow.authorization_id)
+    .where(AccessTokenRow.token_hash == bindparam("token_hash"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,18 +174,12 @@ class AccessTokens:
         except GatewayError as error:
             raise TokenRefused(detail=str(error)) from error
         token_hash = hash_of(str(claims.get("jti", "")))
-        query = (
-            select(AccessTokenRow.authorization_id, AuthorizationRow)
-            .outerjoin(AuthorizationRow, AuthorizationRow.authorization_id == AccessTokenRow.authorization_id)
-            .where(AccessTokenRow.token_hash == token_hash)
-        )
-        found = session.execute(query).one_or_none()
+        found = session.connection().execute(_FAMILY_OF, {"token_hash": token_hash}).one_or_none()
         # Deny by default: what we do not know, or no longer know, is refused.
         if found is None:
             raise TokenRefused(detail="unknown, or taken back")
-        authorization_id: UUID | None = found[0]
-        family: AuthorizationRow | None = found[1]
-        if authorization_id is not None and (family is None or family.revoked_at is not None):
+        authorization_id: UUID | None = found.authorization_id
+        if authorization_id is not None and (found.family is None or found.revoked_at is not None):
             raise TokenRefused(detail="its family was revoked")
         return VerifiedAccessToken(claims=claims, token_hash=token_hash, authorization_id=authorization_id)
 
