@@ -27,6 +27,7 @@ from urllib3.util import Timeout
 from gateway.errors import GatewayError, Kind
 
 CHUNK = 16 * 1024
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class AddressForbidden(GatewayError):
@@ -129,7 +130,10 @@ class HttpClient:
         parts = urlsplit(url)
         if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.password:
             raise AddressForbidden(detail="not a plain http(s) address")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise AddressForbidden(detail="no such port") from error
         allowed = f"{parts.hostname}:{port}" in self._allowed
         if parts.scheme == "http" and not (allowed and self._allow_plain_http):
             raise AddressForbidden(detail="plain http")
@@ -158,9 +162,23 @@ def _judged_address(host: str, port: int, *, allowed: bool) -> str:
     except OSError as error:
         raise Unreachable(detail="the name cannot be resolved") from error
     # One special address among several is enough to refuse: which one is used would be the name server's choice.
-    if not allowed and not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found):
+    if not allowed and not all(_is_public(address.partition("%")[0]) for address in found):
         raise AddressForbidden(detail="a loopback, private or special address")
     return min(found, key=lambda address: (":" in address, address))
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    # RFC 6052 §3.1: where a network translates, these lead to the IPv4 address at their end.
+    if address in _NAT64:
+        address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    # `is_global` knows nothing of the old ways to write an IPv4 address into one of IPv6 (RFC 4291 §2.5.5.1, RFC 3056),
+    # nor that site-local addresses were once routed (RFC 3879).
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address.is_reserved or address.is_site_local or address.sixtofour is not None
+    ):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _read(response: urllib3.BaseHTTPResponse, *, max_bytes: int) -> bytes:
