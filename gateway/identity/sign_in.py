@@ -158,11 +158,10 @@ class SignIn:
     def _claim(self, limits: Sequence[Limit], value: str, *, source: str, now: datetime) -> None:
         claims = [*((limit, value) for limit in limits), (SOURCE_LIMIT, network_of(source))]
         with self.database.write() as session:
-            waits = [self.throttle.claim_attempt(session, limit, what, now=now) for limit, what in claims]
+            wait = self.throttle.claim_attempts(session, claims, now=now)
         # Committed: from here this attempt counts, whatever becomes of it.
-        longest = max((wait for wait in waits if wait is not None), default=None)
-        if longest is not None:
-            raise TooManyAttempts(f"You can try again in {_in_words(longest)}", retry_after=longest)
+        if wait is not None:
+            raise TooManyAttempts(f"You can try again in {_in_words(wait)}", retry_after=wait)
 
     def _password_refused(
         self, session: Session, tried: list[Account | None], *, suspended: bool, source: str, now: datetime

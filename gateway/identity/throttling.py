@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete
+from sqlalchemy import bindparam, case, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,14 @@ CODE_LIMITS = (CODE_LIMIT, CODE_DAY_LIMIT)
 SOURCE_LIMIT = Limit(name="source", attempts=300, window=timedelta(minutes=15))
 
 
+_FORGET = delete(AttemptsRow).where(AttemptsRow.key.in_(bindparam("keys", expanding=True)))
+_REFUND = (
+    update(AttemptsRow)
+    .where(AttemptsRow.key == bindparam("of"), AttemptsRow.attempts > 0)
+    .values(attempts=AttemptsRow.attempts - 1)
+)
+
+
 class Throttle:
     """Counts attempts under keyed hashes: the table tells nobody who tried."""
 
@@ -46,39 +54,39 @@ class Throttle:
         """Take a 256-bit key."""
         self._key = key
 
-    def claim_attempt(self, session: Session, limit: Limit, value: str, *, now: datetime) -> int | None:
-        """Count one attempt for `value`; returns None when it may go ahead, else the seconds to wait.
+    def claim_attempts(self, session: Session, claims: Sequence[tuple[Limit, str]], *, now: datetime) -> int | None:
+        """Count one attempt for each value; returns None when it may go ahead, else the seconds to wait.
 
-        The caller commits the claim before looking at what is being tried.
+        The caller commits the claims before looking at what is being tried.
         """
+        limits = {self._hash(limit, value): limit for limit, value in claims}
         insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        ends = now + limit.window
-        claim = insert(AttemptsRow).values(key=self._hash(limit, value), attempts=1, expires_at=ends)
+        claim = insert(AttemptsRow)
         over = AttemptsRow.expires_at <= now
-        attempts, counted_until = session.execute(
-            claim.on_conflict_do_update(
-                index_elements=[AttemptsRow.key],
-                set_={
-                    "attempts": case((over, 1), else_=AttemptsRow.attempts + 1),
-                    "expires_at": case((over, ends), else_=AttemptsRow.expires_at),
-                },
-            ).returning(AttemptsRow.attempts, AttemptsRow.expires_at)
-        ).one()
-        if attempts <= limit.attempts:
-            return None
-        seconds: float = (counted_until - now).total_seconds()
-        return max(1, math.ceil(seconds))
+        counted = claim.on_conflict_do_update(
+            index_elements=[AttemptsRow.key],
+            set_={
+                "attempts": case((over, 1), else_=AttemptsRow.attempts + 1),
+                "expires_at": case((over, claim.excluded.expires_at), else_=AttemptsRow.expires_at),
+            },
+        ).returning(AttemptsRow.key, AttemptsRow.attempts, AttemptsRow.expires_at)
+        # In one order, so that two attempts which count the same things wait for each other and never in a circle.
+        rows = [{"key": key, "attempts": 1, "expires_at": now + limits[key].window} for key in sorted(limits)]
+        waits = [
+            max(1, math.ceil((counted_until - now).total_seconds()))
+            for key, attempts, counted_until in session.connection().execute(counted, rows)
+            if attempts > limits[key].attempts
+        ]
+        return max(waits, default=None)
 
     def forget(self, session: Session, limits: Sequence[Limit], value: str) -> None:
         """Start counting afresh, after a success."""
         keys = [self._hash(limit, value) for limit in limits]
-        session.execute(delete(AttemptsRow).where(AttemptsRow.key.in_(keys)))
+        session.connection().execute(_FORGET, {"keys": keys})
 
     def refund(self, session: Session, limit: Limit, value: str) -> None:
         """Take back one attempt: it succeeded, and a source is charged for failures only."""
-        row = session.get(AttemptsRow, self._hash(limit, value), with_for_update=True)
-        if row is not None and row.attempts > 0:
-            row.attempts -= 1
+        session.connection().execute(_REFUND, {"of": self._hash(limit, value)})
 
     def _hash(self, limit: Limit, value: str) -> bytes:
         return hmac.digest(self._key, f"attempts\x00{limit.name}\x00{value}".encode("utf-8", "surrogatepass"), "sha256")

@@ -239,7 +239,7 @@ class Registrations:
 
     def _claim(self, who: str, *, now: datetime) -> TooOften | None:
         with self.database.write() as session:
-            seconds = self.throttle.claim_attempt(session, RATE, who, now=now)
+            seconds = self.throttle.claim_attempts(session, [(RATE, who)], now=now)
         return TooOften(seconds=seconds) if seconds is not None else None
 
     def _refuse(
