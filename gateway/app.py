@@ -63,6 +63,7 @@ from gateway.signing.signing_keys import SigningKeys
 from gateway.web import health
 from gateway.web.alerts import Alerts
 from gateway.web.client_certificates import with_client_certificate
+from gateway.web.forms import install_forms
 from gateway.web.headers import install_headers
 from gateway.web.logs import install_request_log
 from gateway.web.mutual_tls import MutualTls
@@ -384,6 +385,7 @@ def create_app(gateway: Gateway) -> Flask:
     install_headers(app, https=settings.secure_cookies)
     install_problems(app)
     install_pages(app, demonstration=settings.demonstration)
+    install_forms(app)
     # For the web server's worker, which hears the signal.
     app.extensions["gateway.stopping"] = gateway.stopping
     # The certificate is taken from the peer itself, so outside of what looks for the visitor behind the proxies.

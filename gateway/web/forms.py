@@ -9,12 +9,27 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from flask import Flask, g, request
 from flask_wtf import FlaskForm
 from govuk_frontend_wtf.wtforms_widgets import GovDateInput
 from wtforms import DateField, Field, Form, ValidationError
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 DATE_PARTS = 3
+
+
+def install_forms(app: Flask) -> None:
+    """Let `app` believe a browser that says by itself that a form was posted from a page of the same origin.
+
+    Fetch Metadata §2.4: no page can set `Sec-Fetch-Site`, nor have a browser say `same-origin` of another's form. So
+    the token is not needed then, and tabs that opened at the very same moment, of whose cookies the browser keeps one,
+    need not have their forms filled in again. Whatever says nothing, or anything else, needs the token.
+    """
+
+    @app.before_request
+    def believe() -> None:
+        # What Flask-WTF asks before it looks at a form's own token.
+        g.csrf_valid = request.headers.getlist("Sec-Fetch-Site") == ["same-origin"]
 
 
 class PageForm(FlaskForm):  # type: ignore[misc]  # flask_wtf publishes no types

@@ -61,6 +61,29 @@ def test_tabs_that_each_demand_a_sign_in_are_served_by_one(world: OidcWorld) -> 
     assert len(world.events("identity.officer.signed_in")) == 1
 
 
+def test_tabs_that_opened_at_the_same_moment_share_one_cookie_and_all_succeed(world: OidcWorld) -> None:
+    rp, officer, browser = world.relying_party(), world.officer(), world.browser()
+    asked, pages = [rp.request() for _ in range(3)], []
+    for address, _ in asked:
+        browser.session.cookies.clear()  # each was asked for before any answer had come
+        pages.append(browser.get(address))
+    browser.session.headers["Sec-Fetch-Site"] = "same-origin"  # as browsers say of a page's own form
+    for page, (_, verifier) in zip(pages, asked, strict=True):
+        answer = answer_of(submit_until_answered(world, browser, page, officer))
+        assert rp.redeem(answer["code"], verifier).status_code == 200
+
+
+@pytest.mark.parametrize("said", ["cross-site", "same-site", "none", "", "same-origin, cross-site"])
+def test_a_form_without_its_token_is_not_believed_for_what_a_browser_says_of_others(
+    world: OidcWorld, said: str
+) -> None:
+    officer, browser = world.officer(), world.browser()
+    page = browser.get("/sign-in")
+    browser.session.cookies.clear()
+    browser.session.headers["Sec-Fetch-Site"] = said
+    assert browser.submit(page, password_of(officer)).status_code == 400
+
+
 def test_a_form_of_an_older_tab_is_shown_afresh_when_its_token_is_no_longer_good(world: OidcWorld) -> None:
     rp, officer, browser = world.relying_party(), world.officer(), world.browser()
     address, verifier = rp.request()
