@@ -13,7 +13,15 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client, find_registration
 from gateway.errors import GatewayError
-from gateway.oidc.clients.assertion import ALGORITHMS, CLOCK_SKEW, LONGEST_LIFETIME
+from gateway.oidc.clients.assertion import (
+    ALGORITHMS,
+    CLOCK_SKEW,
+    LONGEST_LIFETIME,
+    Expected,
+    check_id,
+    check_lifetime,
+    check_times,
+)
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
@@ -88,6 +96,8 @@ def explain_rejection(proof: RejectedProof) -> str:
 
 
 def _unknown(proof: RejectedProof) -> str:
+    if proof.form.one("client_assertion") is not None and not proof.header:
+        return "client_assertion is no JWT: three parts in base64url with dots between them (RFC 7519, section 3)"
     named = proof.claims.get("sub", proof.form.one("client_id"))
     return f"No active client is registered here as {_shown(named)} (claim sub of the assertion)"
 
@@ -95,7 +105,9 @@ def _unknown(proof: RejectedProof) -> str:
 def _method(proof: RejectedProof) -> str:
     client = proof.rejected.client
     registered = client.oauth.token_endpoint_auth_method if client is not None else "none"
-    return f"The client is registered for token_endpoint_auth_method {registered}, and used another one"
+    shown = proof.rejected.by_header or proof.form.all("client_assertion") or proof.form.all("client_secret")
+    used = "used another one" if shown else "the request brought no proof of who sends it"
+    return f"The client is registered for token_endpoint_auth_method {registered}, and {used}"
 
 
 def _jws(proof: RejectedProof) -> str:
@@ -128,8 +140,37 @@ def _times(proof: RejectedProof) -> str:
     ]
     return (
         f"The assertion's times, from this gateway's clock: {', '.join(told) or 'none'}. exp is required and has not "
-        f"passed; iat and nbf may be {CLOCK_SKEW.seconds} s ahead; it may live {LONGEST_LIFETIME.seconds} s"
+        f"passed; iat and nbf may be {CLOCK_SKEW.seconds} s ahead; it is taken until {LONGEST_LIFETIME.seconds} s "
+        "after iat; exp may be later, but not without iat"
     )
+
+
+def _and_later(explain: Callable[[RejectedProof], str]) -> Callable[[RejectedProof], str]:
+    """Say what is wrong with the claims that are asked after this one, so that all is mended at once."""
+
+    def told(proof: RejectedProof) -> str:
+        client, issuer = proof.rejected.client, proof.endpoints.issuer
+        if client is None:
+            return explain(proof)
+        expected = Expected(client=client, form=proof.form, endpoints=proof.endpoints, endpoint=issuer, now=proof.now)
+        claims = {**proof.claims, "iss": client.client_id, "sub": client.client_id, "aud": issuer}
+        found = [explain(proof)]
+        try:
+            check_times(claims, expected)
+            check_lifetime(claims, expected)
+        except GatewayError:
+            found.append(_times(proof))
+        try:
+            check_id(claims, expected)
+        except GatewayError:
+            found.append(_no_jti(proof))
+        return ". ".join(found)
+
+    return told
+
+
+def _no_jti(_proof: RejectedProof) -> str:
+    return "The claim jti is missing: 1 to 200 characters that differ in every assertion"
 
 
 _EXPLANATIONS: Mapping[str, Callable[[RejectedProof], str]] = {
@@ -143,12 +184,12 @@ _EXPLANATIONS: Mapping[str, Callable[[RejectedProof], str]] = {
     "wrong_typ": lambda proof: f"The header's typ is {_shown(proof.header.get('typ'))}: send JWT, or leave it out",
     "invalid_jws": _jws,
     "invalid_signature": lambda proof: f"The signature does not verify with the registered key. {_jws(proof)}",
-    "wrong_audience": _audience,
-    "wrong_subject": _subject,
+    "wrong_audience": _and_later(_audience),
+    "wrong_subject": _and_later(_subject),
     "invalid_claims": _times,
     "lives_too_long": _times,
     "issued_too_long_ago": _times,
-    "no_jti": lambda _: "The claim jti is missing: 1 to 200 characters that differ in every assertion",
+    "no_jti": _no_jti,
     "assertion_replayed": lambda _: "This assertion was used before: make a new one, with a new jti, for every request",
     "no_certificate": lambda _: "No client certificate arrived: this client authenticates with one (RFC 8705)",
 }

@@ -45,29 +45,26 @@ def host_of(address: str) -> str:
 
 
 def problem_with(address: object, rules: AddressRules) -> str | None:
-    """Return what is wrong with an address, as what to change; None when nothing is."""
+    """Return all that is wrong with an address, as what to change; None when nothing is."""
     if not isinstance(address, str) or not address:
         return "has to be a text that is not empty"
-    for check in CHECKS:
-        problem = check(address, rules)
-        if problem is not None:
-            return problem
-    return None
+    return "; ".join(filter(None, (check(address, rules) for check in CHECKS))) or None
 
 
 def problem_with_redirect(address: object, rules: AddressRules) -> str | None:
-    """Return what is wrong with an address to which browsers are sent with an answer."""
+    """Return all that is wrong with an address to which browsers are sent with an answer."""
     problem = problem_with(address, rules)
-    if problem is not None:
+    if problem is not None and not _is_readable(str(address)):
         return problem
-    parts = urlsplit(str(address))
+    found = [problem] if problem is not None else []
     # An answer sent to ourselves would make us pass it on (RFC 9700 §4.11.2).
     if origin_of(str(address)) == origin_of(rules.issuer):
-        return "leads to the gateway itself"
-    taken = ANSWER_PARAMETERS & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        found.append("leads to the gateway itself")
+    query = urlsplit(str(address)).query
+    taken = ANSWER_PARAMETERS & {name for name, _ in parse_qsl(query, keep_blank_values=True)}
     if taken:
-        return f"has the parameter {min(taken)} in its query, which the answer brings itself: leave it out"
-    return None
+        found.append(f"has the parameter {min(taken)} in its query, which the answer brings itself: leave it out")
+    return "; ".join(found) or None
 
 
 def _spelling(address: str, _rules: AddressRules) -> str | None:
@@ -98,7 +95,7 @@ def _scheme(address: str, rules: AddressRules) -> str | None:
             else ("has to be absolute, beginning with https://")
         )
     if _authority(address).rpartition(":")[0] not in LOOPBACK and _authority(address) not in LOOPBACK:
-        return "has to begin with https://: http:// is for localhost alone, in a sandbox"
+        return "has to begin with https://: http:// is for localhost and 127.0.0.1 alone, at a gateway without TLS"
     if not rules.allow_loopback_http:
         return "has to begin with https://: this gateway does not allow http://, not even to localhost"
     return None
@@ -111,13 +108,11 @@ def _no_user(address: str, _rules: AddressRules) -> str | None:
 
 def _host(address: str, _rules: AddressRules) -> str | None:
     authority = _authority(address)
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError:
-        return "has a port or host that cannot be read"
-    if port == 0 or authority.endswith(":"):
-        return "has a port that cannot be used"
+    if "://" not in address or set(authority) & set("*@"):
+        return None  # another rule says so, and more clearly
+    if not _is_readable(address) or authority.endswith(":"):
+        return "has a port or host that cannot be used"
+    port = urlsplit(address).port
     written = authority.rpartition(":")[0] if port is not None else authority
     if written.startswith("["):
         return None if _is_address(written[1:-1]) else "has a host that is not an IPv6 address"
@@ -131,7 +126,8 @@ def _host(address: str, _rules: AddressRules) -> str | None:
 
 def _path(address: str, _rules: AddressRules) -> str | None:
     # RFC 3986 §5.2.4: browsers remove dot segments, so the address reached is another one than was compared.
-    if any(segment in {".", ".."} for segment in urlsplit(address).path.split("/")):
+    segments = re.split(r"[?#]", address.partition("://")[2])[0].split("/")[1:]
+    if {".", ".."} & set(segments):
         return "holds . or .. as a part of its path: write the path it leads to"
     return None
 
@@ -153,6 +149,14 @@ CHECKS: tuple[Callable[[str, AddressRules], str | None], ...] = (
 
 def _authority(address: str) -> str:
     return re.split(r"[/?#]", address.partition("://")[2], maxsplit=1)[0]
+
+
+def _is_readable(address: str) -> bool:
+    try:
+        port = urlsplit(address).port
+    except ValueError:
+        return False
+    return port != 0
 
 
 def _is_address(host: str) -> bool:

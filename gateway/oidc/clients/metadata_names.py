@@ -4,6 +4,7 @@ What has no registered name is ours: `kinds`, `account_kinds`, `resources`, `fap
 `serves_resources`.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
@@ -58,6 +59,16 @@ ENCRYPTION = (
 """What would have to be encrypted: passed over in silence, it would be sent in the clear."""
 
 
+def unknown_names(metadata: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the names that mean nothing here, each with the known name it may have been meant to be."""
+    found: dict[str, str | None] = {}
+    for name in metadata:
+        # RFC 7591 §2.2: `client_name#en` is the same in a language.
+        if name.partition("#")[0] not in KNOWN and name not in ENCRYPTION:
+            found[name] = next(iter(difflib.get_close_matches(name, KNOWN, n=1)), None)
+    return found
+
+
 def metadata_of(client: Client, *, issued_at: datetime | None = None) -> dict[str, Any]:
     """Return a client's registration as RFC 7591 §3.2.1 and OIDC Registration §3.2 spell it; never a secret."""
     settings = client.oauth
@@ -88,7 +99,8 @@ def metadata_of(client: Client, *, issued_at: datetime | None = None) -> dict[st
 
 def settings_from(metadata: Mapping[str, Any]) -> OAuthSettings:
     """Return the settings in metadata that passed every rule."""
-    values: dict[str, Any] = {}
+    # RS256 is OIDC Registration §2's default; FAPI 2.0 §5.4.1 has none, and does not allow that.
+    values: dict[str, Any] = {"id_token_signed_response_alg": "ES256"} if metadata.get("fapi2") else {}
     for item in fields(OAuthSettings):
         value = metadata.get(item.name)
         if value is not None:

@@ -13,10 +13,10 @@ from gateway.oidc.clients.assertion import ASSERTION_TYPE
 from gateway.oidc.clients.authentication import ClientAuthentication
 from gateway.oidc.clients.key_sets import fetch_keys
 from gateway.oidc.clients.limits import Limits
-from gateway.oidc.clients.metadata_names import metadata_of
-from gateway.oidc.clients.metadata_rules import CHECKS, ClientRule, checked_client, problems_of, unknown_names
+from gateway.oidc.clients.metadata_names import metadata_of, unknown_names
+from gateway.oidc.clients.metadata_rules import CHECKS, ClientRule, problems_of
 from gateway.oidc.clients.rejection import ClientRejected
-from gateway.oidc.clients.submission import RegistrationRefused, Surroundings, submission_of
+from gateway.oidc.clients.submission import REFRESH, Submission, Surroundings, submission_of
 from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.sandbox import RejectedProof, explain_rejection
@@ -51,18 +51,16 @@ class Trial:
             hint = f"; did you mean {meant}?" if meant else ""
             yield Finding(rule="names", ok=None, told=f"{name} means nothing here and is passed over{hint}")
         submission = submission_of(metadata, limits, self.surroundings)
-        problems = problems_of(submission)
+        problems = problems_of(submission, client_rules=self.client_rules)
         yield from (Finding(rule=problem.rule, ok=False, told=problem.public) for problem in problems)
-        if problems:
-            return
-        client_id = str(metadata.get("client_id") or "not-registered-yet")
-        try:
-            client = checked_client(submission, client_id=client_id, client_rules=self.client_rules)
-        except RegistrationRefused as refused:
-            yield Finding(rule=refused.rule, ok=False, told=refused.public)
-            return
-        yield Finding(rule="metadata", ok=True, told=f"all {len(CHECKS)} rules of registration hold")
-        yield from self._keys(client)
+        failed = {problem.rule for problem in problems}
+        if not failed:
+            yield Finding(rule="metadata", ok=True, told=f"all {len(CHECKS)} rules of registration hold")
+        if "types" not in failed:
+            yield from (Finding(rule="note", ok=None, told=told) for told in _surprises(submission))
+        uri = submission.text("jwks_uri")
+        if uri is not None and not failed & {"types", "keys"}:
+            yield self._fetched(uri)
 
     def client(self, client: Client, limits: Limits) -> Iterator[Finding]:
         """Try what is registered, as if it were registered now."""
@@ -90,22 +88,33 @@ class Trial:
         answer = self.authentication.verify(form, shown, now=now)
         if not isinstance(answer, ClientRejected):
             told = f"holds: the token endpoint would take it as {answer.client.client_id}, key {answer.key_id}"
-            right = answer.client.client_id == client.client_id
-            return Finding(rule="assertion", ok=right, told=told if right else f"is another client's: {told}")
+            if answer.client.client_id != client.client_id:
+                told = f"is one of {answer.client.client_id} (claim sub), and proves nothing about {client.client_id}"
+                return Finding(rule="assertion", ok=False, told=told)
+            return Finding(rule="assertion", ok=True, told=told)
         keys = self.authentication.keys_of(client, kid=None, now=now)
         proof = RejectedProof(rejected=answer, form=form, keys=keys, endpoints=self.endpoints, now=now)
         return Finding(rule=f"assertion ({answer.reason})", ok=False, told=explain_rejection(proof))
 
-    def _keys(self, client: Client) -> Iterator[Finding]:
-        uri = client.oauth.jwks_uri
-        if uri is None:
-            return
+    def _fetched(self, uri: str) -> Finding:
         try:
             fetched = fetch_keys(self.http, uri)
         except GatewayError as error:
             reason = f" ({error.detail})" if error.detail else ""
-            yield Finding(rule="jwks_uri", ok=False, told=f"{error.public}{reason}")
-            return
+            return Finding(rule="jwks_uri", ok=False, told=f"{error.public}{reason}")
         named = ", ".join(str(key["kid"]) for key in fetched.keys)
         told = f"{len(fetched.keys)} usable keys ({named}), kept for {int(fetched.fresh_for.total_seconds())} s"
-        yield Finding(rule="jwks_uri", ok=True, told=told)
+        return Finding(rule="jwks_uri", ok=True, told=told)
+
+
+def _surprises(submission: Submission) -> Iterator[str]:
+    """Say what is allowed, and does something else than a developer may expect."""
+    refreshes, offline = REFRESH in submission.grant_types, "offline_access" in submission.scopes
+    if refreshes and not offline:
+        yield "grant_types has refresh_token, and scope has no offline_access: without it no refresh token is given"
+    if offline and not refreshes:
+        yield "scope has offline_access, and grant_types has no refresh_token: without it no refresh token is given"
+    jwks = submission.metadata.get("jwks")
+    for key in jwks.get("keys", ()) if isinstance(jwks, dict) and isinstance(jwks.get("keys"), list) else ():
+        if isinstance(key, dict) and key.get("kty") == "RSA" and "alg" not in key:
+            yield f"the RSA key {key.get('kid')} has no alg, so it is for PS256; RS256 is taken where alg says RS256"

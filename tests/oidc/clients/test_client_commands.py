@@ -224,7 +224,7 @@ def test_a_file_is_tried_before_it_is_registered(operator: Operator) -> None:
 def test_fapi_is_held_to_at_registration(operator: Operator) -> None:
     told = operator.refused(
         *("clients", "add", "--member", "E06000008", "--name", "Weak", "--redirect-uri", CALLBACK, "--fapi2"),
-        *("--account-kind", "citizen", "--new-key", str(operator.folder / "weak.pem")),
+        *("--account-kind", "citizen", "--new-key", str(operator.folder / "weak.pem"), "--id-token-alg", "RS256"),
     )
     assert "id_token_signed_response_alg must be one of PS256, ES256" in told
     assert not (operator.folder / "weak.pem").exists()

@@ -156,7 +156,7 @@ def test_a_token_of_a_member_that_left_registers_nothing(office: Office) -> None
         ({"pkce_exempt": True}, "invalid_client_metadata"),
         ({"serves_resources": ["https://a.example/"]}, "invalid_client_metadata"),
         ({"token_endpoint_auth_method": "client_secret_basic"}, "invalid_client_metadata"),
-        ({"fapi2": True}, "invalid_client_metadata"),
+        ({"fapi2": True, "id_token_signed_response_alg": "RS256"}, "invalid_client_metadata"),
         ({"jwks": {"keys": [{**SIGNER.public_jwk(), "d": "AAAA"}]}}, "invalid_client_metadata"),
     ],
 )

@@ -8,8 +8,9 @@ from gateway.directory.members import Client, ClientKind
 from gateway.errors import GatewayError
 from gateway.oidc.clients.addresses import AddressRules
 from gateway.oidc.clients.limits import Limits
-from gateway.oidc.clients.metadata_names import metadata_of
-from gateway.oidc.clients.metadata_rules import CHECKS, checked_client, problems_of, unknown_names
+from gateway.oidc.clients.metadata_names import metadata_of, unknown_names
+from gateway.oidc.clients.metadata_rules import CHECKS, checked_client, problems_of
+from gateway.oidc.clients.registrar import fapi_rule
 from gateway.oidc.clients.submission import RegistrationRefused, Surroundings, submission_of
 from gateway.wire.signer import PrivateKeySigner
 
@@ -167,7 +168,7 @@ def test_plain_http_is_for_this_machine_where_the_gateway_itself_has_it(host: st
     address = f"http://{host}:5000/callback"
     assert registered(plain_http=True, redirect_uris=[address]).redirect_uris == (address,)
     assert "does not allow http://" in refused(redirect_uris=[address]).public
-    with pytest.raises(RegistrationRefused, match="localhost alone"):
+    with pytest.raises(RegistrationRefused, match="localhost and"):
         registered(plain_http=True, redirect_uris=[f"http://{host}.example/callback"])
 
 
@@ -297,6 +298,51 @@ def test_every_mistake_is_told_at_once_to_whoever_only_tries() -> None:
     rules = [problem.rule for problem in problems_of(submission_of(GOOD | wrong, EVERYTHING, surroundings()))]
     assert rules == ["redirect_uris", "subject_type"]
     assert len(CHECKS) == len(set(CHECKS))
+
+
+def test_every_fault_of_one_member_is_told_and_so_is_what_fapi_adds() -> None:
+    """By `check` one by one, and in the one description of a refusal."""
+    given = {
+        "redirect_uris": ["http://a.example/../cb", "https://*.a.example/cb#x"],
+        "grant_types": ["authorization_code", "implicit"],
+        "response_types": ["token"],
+        "account_kinds": None,
+        "fapi2": True,
+        "id_token_signed_response_alg": "RS256",
+        "backchannel_logout_uri": "nonsense",
+        "frontchannel_logout_uri": "https://[::1/",
+    }
+    fapi = fapi_rule(plain_http=False)
+    submission = submission_of(GOOD | given, EVERYTHING, surroundings())
+    problems = problems_of(submission, client_rules=(fapi,))
+    assert [problem.rule for problem in problems] == [
+        *("grant_types", "grant_types", "redirect_uris", "redirect_uris", "scopes"),
+        *("logout_addresses", "logout_addresses", "fapi2"),
+    ]
+    with pytest.raises(RegistrationRefused) as caught:
+        checked_client(submission, client_id="library", client_rules=(fapi,))
+    told = caught.value.public
+    assert told == "; ".join(problem.public for problem in problems)
+    for fault in ("begin with https://", "part of its path", "wildcard", "fragment", "implicit", "response_types"):
+        assert told.count(fault) >= 1, fault
+    assert "id_token_signed_response_alg must be one of" in told
+    assert caught.value.code == problems[0].code
+
+
+def test_a_refusal_ends_however_much_is_wrong() -> None:
+    address = "http://" + "a" * 1900
+    names = ("redirect_uris", "post_logout_redirect_uris")
+    problem = refused(EVERYTHING, **dict.fromkeys(names, [address] * 20))
+    assert "and 20 more" in problem.public
+    assert len(problem.public) < 8000
+
+
+def test_a_fapi_client_that_names_no_algorithm_is_given_one_it_may_have() -> None:
+    fapi = fapi_rule(plain_http=False)
+    submission = submission_of(GOOD | {"fapi2": True}, EVERYTHING, surroundings())
+    client = checked_client(submission, client_id="library", client_rules=(fapi,))
+    assert client.oauth.id_token_signed_response_alg == "ES256"
+    assert registered().oauth.id_token_signed_response_alg == "RS256"
 
 
 def test_names_that_mean_nothing_are_told_with_what_they_may_have_meant() -> None:
