@@ -23,6 +23,7 @@ from gateway.oidc.clients.command_context import ClientsContext
 from gateway.oidc.clients.commands import clients_group
 from gateway.outbox.commands import OutboxContext, outbox_group
 from gateway.policy.commands import policy_group
+from gateway.purge_command import purge_command
 from gateway.serve import serve
 from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
@@ -253,4 +254,5 @@ main.add_command(clients_group(_clients_context))
 main.add_command(demo_command(_prepare_demo))
 main.add_command(members_group(_members_context))
 main.add_command(outbox_group(_outbox_context))
+main.add_command(purge_command(_gateway))
 main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

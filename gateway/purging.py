@@ -1,7 +1,7 @@
 """What grows is kept bounded while the gateway serves: rows whose time is over are deleted, a batch at a time.
 
 Each batch is a transaction of its own, small enough that whoever else wants to write hardly waits for it, and after it
-the others have the database to themselves for longer than it took. Tables take turns, so that a long backlog of one
+the others have the database to themselves for as long as it took. Tables take turns, so that a long backlog of one
 does not hold up the rest. While more is waiting it goes on; it is done when no table has a whole batch left.
 
 Any number of processes may do this at once: each leaves alone what another has at hand.
@@ -30,9 +30,6 @@ from gateway.sharing.exchange.outcomes import forget_answers
 
 log = structlog.get_logger("gateway.purging")
 
-PAUSES_A_BATCH = 2.0
-"""How much longer than a batch took the others are left alone: purging has a third of the time at most."""
-
 
 class Purge(Protocol):
     """A room's own purge of one thing."""
@@ -50,13 +47,15 @@ class Growth:
     """As operators read it: the table, or what in it is forgotten."""
     purge: Purge
     batch: int = BATCH
+    after: frozenset[str] = frozenset()
+    """What goes first: until it is gone, what it hangs from would only be looked at again and again, and left."""
 
 
 GROWTHS = (
     Growth(name="used_once", purge=purge_used),
     Growth(name="access_tokens", purge=purge_access_tokens),
     Growth(name="refresh_tokens", purge=purge_refresh_tokens),
-    Growth(name="authorizations", purge=purge_authorizations),
+    Growth(name="authorizations", purge=purge_authorizations, after=frozenset({"access_tokens", "refresh_tokens"})),
     Growth(name="pushed_requests", purge=purge_pushed),
     Growth(name="sign_in_attempts", purge=purge_attempts),
     Growth(name="outbox_deliveries", purge=purge_deliveries),
@@ -88,13 +87,16 @@ class Purging:
         total = 0
         waiting = list(self.growths)
         while waiting:
-            more = []
+            more: list[Growth] = []
             for growth in waiting:
+                if not growth.after.isdisjoint(earlier.name for earlier in more):
+                    more.append(growth)
+                    continue
                 rows, seconds = self._batch(growth)
                 total += rows
                 if rows >= growth.batch:
                     more.append(growth)
-                if self.pause(seconds * PAUSES_A_BATCH if rows else 0.0):
+                if self.pause(seconds if rows else 0.0):
                     return total
             waiting = more
         return total

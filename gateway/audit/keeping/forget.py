@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog, Event
@@ -56,20 +57,25 @@ def forget_expired(
 
 
 def _forget(session: Session, name: str, *, older_than: datetime, limit: int) -> int:
-    remembered = session.get(ForgottenRow, name, with_for_update=True)
-    after = remembered.after if remembered is not None else _BEGINNING
+    remembered = _remembered(session, name)
+    after = remembered.after
     found = _expired(session, name, after=after, older_than=older_than, limit=limit)
     if found:
         emptied = update(EventRow).where(EventRow.id.in_(found)).values(details=b"")
         session.execute(emptied, execution_options={"synchronize_session": False})
     # All that was asked for: there may be more after the last one. Fewer: everything surely older was looked at.
     reached = found[-1] if len(found) == limit else _last_before(session, name, older_than - _CLOCKS_APART) or after
-    if remembered is None:
-        session.add(ForgottenRow(name=name, after=reached))
-    elif reached > after:
+    if reached > after:
         remembered.after = reached
     session.flush()
     return len(found)
+
+
+def _remembered(session: Session, name: str) -> ForgottenRow:
+    # Made by whoever comes first: another process may be at the same point.
+    insert = sqlite.insert if session.connection().dialect.name == "sqlite" else postgresql.insert
+    session.execute(insert(ForgottenRow).values(name=name, after=_BEGINNING).on_conflict_do_nothing())
+    return session.get_one(ForgottenRow, name, with_for_update=True)
 
 
 def _expired(session: Session, name: str, *, after: UUID, older_than: datetime, limit: int) -> Sequence[UUID]:
