@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, SettingsError
 from gateway.identity.commands import AccountsContext, accounts_group
 from gateway.identity.session_commands import sessions_group
 from gateway.migrate import migrate
+from gateway.oidc.client_sessions import services_of_sessions
 from gateway.oidc.clients.command_context import ClientsContext
 from gateway.oidc.clients.commands import clients_group
 from gateway.outbox.commands import OutboxContext, outbox_group
@@ -245,7 +246,7 @@ def _prepare_demo(settings: Settings) -> Prepared:
 
 
 main.add_command(accounts_group(_accounts_context))
-main.add_command(sessions_group(_accounts_context))
+main.add_command(sessions_group(_accounts_context, services_of_sessions))
 main.add_command(agreements_group(_agreements_context))
 main.add_command(audit_group(_audit_context))
 main.add_command(backup_command(_gateway))

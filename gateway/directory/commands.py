@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from gateway.audit.append import AuditLog
 from gateway.clock import Clock
@@ -16,6 +14,7 @@ from gateway.db import Database
 from gateway.directory.members import OVERSIGHT_BODY, Jwk, Member, list_members
 from gateway.directory.registration import register_member
 from gateway.errors import GatewayError
+from gateway.listings import AS_JSON, SHOWN_AS_JSON, print_listing
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.keys import algorithm_of, thumbprint
 
@@ -44,19 +43,18 @@ def members_group(open_context: Callable[[], MembersContext]) -> click.Group:
 
 def _add_looking(group: click.Group, open_context: Callable[[], MembersContext]) -> None:
     @group.command("list")
-    def list_command() -> None:
+    @AS_JSON
+    def list_command(*, as_json: bool) -> None:
         """List every organisation, inactive ones included."""
         with open_context().database.read() as session:
             found = list_members(session)
-        table = Table("code", "name", "kind", "active", "keys")
-        for member in found:
-            table.add_row(
-                member.code, member.name, member.kind, "yes" if member.active else "no", str(len(member.keys))
-            )
-        Console().print(table)
+        shown = ("code", "name", "kind", "active")
+        rows = [{name: getattr(member, name) for name in shown} | {"keys": len(member.keys)} for member in found]
+        print_listing((*shown, "keys"), rows, as_json=as_json)
 
     @group.command("show")
     @click.argument("code")
+    @SHOWN_AS_JSON
     def show(code: str) -> None:
         """Show one organisation as JSON, with the public keys that sign its agreements."""
         member = _member(open_context(), code)

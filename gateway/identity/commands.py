@@ -24,6 +24,7 @@ from gateway.identity.passwords import generate_password
 from gateway.identity.people import People
 from gateway.identity.registration import register_account, reinstate, suspend
 from gateway.identity.security_codes import generate_code_secret, provisioning_uri
+from gateway.listings import AS_JSON, print_listing
 
 BY = "command line"
 KIND = click.Choice([kind.value for kind in AccountKind])
@@ -60,7 +61,7 @@ def accounts_group(open_context: Callable[[], AccountsContext]) -> click.Group:
         click.Command("add-citizen", callback=commands.add_citizen, params=[email, *name, born, no_code]),
         click.Command("suspend", callback=commands.suspend, params=[email, kind, reason]),
         click.Command("reinstate", callback=commands.reinstate, params=[email, kind]),
-        click.Command("list", callback=commands.list),
+        AS_JSON(click.Command("list", callback=commands.list)),
     ):
         command.help = (getattr(commands, command.name.replace("-", "_")).__doc__ or "") if command.name else ""
         group.add_command(command)
@@ -122,16 +123,20 @@ class _Commands:
             reinstate(session, account, people=context.people, audit=context.audit, by=BY, at=now)
         click.echo(f"Reinstated {account.email}.")
 
-    def list(self) -> None:
+    def list(self, *, as_json: bool) -> None:
         """Print every account: kind, address, member, roles, state."""
         with self._open().database.read() as session:
-            for account in list_accounts(session):
-                state = "active" if account.active else "suspended"
-                click.echo(
-                    "\t".join(
-                        (account.kind, account.email, account.member_code or "-", ",".join(account.roles) or "-", state)
-                    )
-                )
+            rows = [
+                {
+                    "kind": account.kind,
+                    "email": account.email,
+                    "member": account.member_code,
+                    "roles": account.roles,
+                    "state": "active" if account.active else "suspended",
+                }
+                for account in list_accounts(session)
+            ]
+        print_listing(("kind", "email", "member", "roles", "state"), rows, as_json=as_json)
 
     def _add(self, new: NewAccount) -> None:
         context = self._open()

@@ -1,11 +1,10 @@
 """`gateway sessions …`: where a person is signed in, and how an operator ends that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.table import Column, Table
 from sqlalchemy.orm import Session
 
 from gateway.clock import rfc3339
@@ -13,6 +12,7 @@ from gateway.identity.accounts import Account, AccountKind, find_account_by_emai
 from gateway.identity.commands import AccountsContext
 from gateway.identity.errors import AccountUnknown
 from gateway.identity.sessions import list_sessions
+from gateway.listings import AS_JSON, print_listing
 
 BY = click.option("--by", required=True, help="Who decided this, for the log.")
 REASON = click.option("--reason", required=True, help="Why, for the log.")
@@ -24,31 +24,46 @@ KIND = click.option(
     help="Which kind of account has this address.",
 )
 
+ServicesOf: TypeAlias = Callable[[Session, Sequence[UUID]], Mapping[UUID, Sequence[str]]]
+"""Names, for each of these sessions, the services to which its person is signed in there."""
 
-def sessions_group(open_context: Callable[[], AccountsContext]) -> click.Group:
+
+def sessions_group(open_context: Callable[[], AccountsContext], services_of: ServicesOf) -> click.Group:
     """Return the command group; `open_context` is called by the command that runs, not before."""
     group = click.Group("sessions", help="Where people are signed in; every service they use there is told of an end.")
-    for command in (_list(open_context), _end(open_context), _end_all(open_context)):
+    for command in (_list(open_context, services_of), _end(open_context), _end_all(open_context)):
         group.add_command(command)
     return group
 
 
-def _list(open_context: Callable[[], AccountsContext]) -> click.Command:
+def _list(open_context: Callable[[], AccountsContext], services_of: ServicesOf) -> click.Command:
     @click.command("list")
     @EMAIL
     @KIND
-    def list_all(email: str, kind: str) -> None:
-        """List the sessions of the person with this address, oldest first."""
+    @AS_JSON
+    def list_all(email: str, kind: str, *, as_json: bool) -> None:
+        """List the sessions of the person with this address, oldest first, and the services used in each.
+
+        A browser that has given the password alone is signed in nowhere, and is not listed.
+        """
         context = open_context()
         with context.database.read() as session:
             account = _account(session, email, kind)
             found = list_sessions(session, account.account_id, now=context.clock.now())
-        # An id cut in two could not be typed again.
-        table = Table(Column("session", no_wrap=True), "signed in at", "by", "ends when idle at", "ends at")
-        for listed in found:
-            times = (rfc3339(listed.idle_until), rfc3339(listed.expires_at))
-            table.add_row(str(listed.session_id), rfc3339(listed.auth_time), " ".join(listed.methods), *times)
-        Console().print(table)
+            services = services_of(session, [listed.session_id for listed in found])
+        rows = [
+            {
+                "session": str(listed.session_id),
+                "services": services.get(listed.session_id, ()),
+                "signed_in_at": rfc3339(listed.auth_time),
+                "by": listed.methods,
+                "ends_when_idle_at": rfc3339(listed.idle_until),
+                "ends_at": rfc3339(listed.expires_at),
+            }
+            for listed in found
+        ]
+        columns = ("session", "services", "signed_in_at", "by", "ends_when_idle_at", "ends_at")
+        print_listing(columns, rows, as_json=as_json)
 
     return list_all
 
@@ -91,6 +106,10 @@ def _end_all(open_context: Callable[[], AccountsContext]) -> click.Command:
 
 def _account(session: Session, email: str, kind: str) -> Account:
     account = find_account_by_email(session, AccountKind(kind), email)
-    if account is None:
-        raise click.ClickException(AccountUnknown().public)
-    return account
+    if account is not None:
+        return account
+    told = AccountUnknown().public
+    for other in AccountKind:
+        if other != kind and find_account_by_email(session, other, email) is not None:
+            told = f"{told} of kind {kind}; there is one with --kind {other}"
+    raise click.ClickException(told)

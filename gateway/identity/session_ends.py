@@ -93,12 +93,16 @@ class SessionEnds:
         source: str | None = None,
         by: str | None = None,
     ) -> int:
-        """End every session of a person, and all that could outlive them; returns how many sessions that were."""
+        """End every session of a person, and all that could outlive them; returns in how many they were signed in.
+
+        Not counted: where a security code was still awaited, and what was over already. `list_sessions` agrees.
+        """
         query = select(SessionRow).where(SessionRow.account_id == account_id).order_by(SessionRow.session_id)
         rows = session.scalars(query.with_for_update()).all()
+        living = sum(not row.awaiting_code and row.idle_until > at for row in rows)
         self._end(session, rows, at=at, source=source, reason=reason, by=by)
         self.consequences.person_signed_out(session, account_id, at=at)
-        return len(rows)
+        return living
 
     def end_every(self, session: Session, *, reason: str, by: str, at: datetime) -> int:
         """End every session there is, as after a restore; returns how many that were."""

@@ -1,6 +1,6 @@
 """Which clients were given tokens in which browser's session: each knows it by a `sid` of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from gateway.directory.members import find_registration
 from gateway.oidc.models import ClientSessionRow
 
 
@@ -41,6 +42,19 @@ def clients_of_sessions(session: Session, session_ids: Sequence[UUID]) -> tuple[
         ClientSession(client_id=row.client_id, sid=row.sid, sub=row.sub)
         for row in session.scalars(query.order_by(ClientSessionRow.session_id, ClientSessionRow.client_id))
     )
+
+
+def services_of_sessions(session: Session, session_ids: Sequence[UUID]) -> Mapping[UUID, tuple[str, ...]]:
+    """Name, for each of these sessions, the clients that were given tokens in it, for people to read."""
+    query = select(ClientSessionRow.session_id, ClientSessionRow.client_id).where(
+        ClientSessionRow.session_id.in_(session_ids)
+    )
+    named: dict[UUID, tuple[str, ...]] = {}
+    for session_id, client_id in session.execute(query.order_by(ClientSessionRow.began_at)):
+        found = find_registration(session, client_id)
+        name = f"{found[0].name} ({client_id})" if found is not None else client_id
+        named[session_id] = (*named.get(session_id, ()), name)
+    return named
 
 
 def forget_client_sessions(session: Session, session_ids: Sequence[UUID]) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.table import Column, Table
 
 from gateway.audit.append import AuditLog
 from gateway.clock import Clock, rfc3339
 from gateway.db import Database
 from gateway.errors import GatewayError
+from gateway.listings import AS_JSON, SHOWN_AS_JSON, print_listing
 from gateway.outbox.courier import delivery_event
 from gateway.outbox.deliveries import (
     Delivery,
@@ -55,26 +54,16 @@ def _list(open_context: Callable[[], OutboxContext]) -> click.Command:
     @click.option(
         "--limit", type=click.IntRange(min=1, max=10_000), default=100, show_default=True, help="How many at most."
     )
-    def list_all(state: str | None, recipient: str | None, limit: int) -> None:
+    @AS_JSON
+    def list_all(state: str | None, recipient: str | None, limit: int, *, as_json: bool) -> None:
         """List deliveries, newest first, and how many there are in each state."""
         with open_context().database.read() as session:
             counts = count_by_state(session)
             found = list_deliveries(session, state=State(state) if state else None, recipient=recipient, limit=limit)
-        # An id cut in two could not be typed again.
-        table = Table(Column("delivery", no_wrap=True), "kind", "recipient", "state", "attempts", "due", "reason")
-        for delivery in found:
-            due = rfc3339(delivery.due_at) if delivery.state is State.WAITING else "-"
-            table.add_row(
-                str(delivery.delivery_id),
-                delivery.kind,
-                delivery.recipient,
-                delivery.state,
-                str(delivery.attempts),
-                due,
-                delivery.reason or "-",
-            )
-        Console().print(table)
-        click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+        columns = ("delivery", "kind", "recipient", "state", "attempts", "due_at", "reason")
+        print_listing(columns, [_shown(delivery) for delivery in found], as_json=as_json)
+        if not as_json:
+            click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
 
     return list_all
 
@@ -82,6 +71,7 @@ def _list(open_context: Callable[[], OutboxContext]) -> click.Command:
 def _show(open_context: Callable[[], OutboxContext]) -> click.Command:
     @click.command("show")
     @DELIVERY
+    @SHOWN_AS_JSON
     def show(delivery: UUID) -> None:
         """Show one DELIVERY as JSON."""
         with _told(), open_context().database.read() as session:

@@ -9,6 +9,7 @@ import click
 from gateway.audit.append import AuditLog
 from gateway.clock import Clock, rfc3339
 from gateway.db import Database
+from gateway.listings import AS_JSON, print_listing
 from gateway.signing.errors import KeyNotRetired
 from gateway.signing.key_files import IN_THE_CLEAR, Keeping, Key, key_files, read_key
 from gateway.signing.purposes import ALGORITHMS, Purpose
@@ -28,6 +29,13 @@ from gateway.signing.rotation import (
 from gateway.signing.states import State, signing_key, state_of, superseded_at
 
 BY = "command line"
+STILL = {
+    State.NEXT: "is published, and has not begun to sign",
+    State.SIGNS: "signs",
+    State.KEPT: "is published, for what it signed is still valid",
+}
+"""What a key that is needed does."""
+LISTED = ("purpose", "number", "state", "algorithm", "kept", "key", "signs_from")
 REVOKED_MEANS = """Within seconds every process publishes {number} no longer and refuses the access tokens it signed.
 Relying parties refuse what it signed once they fetch the keys again: at the first token by a key they do not know, or
 when their copy is over (5 minutes, where they heed what we say). Until then a forged token may still be believed: tell
@@ -49,10 +57,10 @@ def key_commands(open_context: Callable[[], KeysContext]) -> tuple[click.Command
     """Return the commands; `open_context` is called when one runs, not before."""
 
     @click.command("list")
-    def list_keys() -> None:
+    @AS_JSON
+    def list_keys(*, as_json: bool) -> None:
         """List every key: what it signs, its number, what it is good for now, its algorithm, where it lies, its id."""
-        for line in _listed(open_context()):
-            click.echo(line)
+        print_listing(LISTED, [dict(zip(LISTED, row, strict=True)) for row in _listed(open_context())], as_json=as_json)
 
     @click.command("rotate")
     @click.argument("purpose", type=click.Choice([purpose.value for purpose in Purpose]))
@@ -101,29 +109,30 @@ def key_commands(open_context: Callable[[], KeysContext]) -> tuple[click.Command
     return list_keys, rotate, retire, revoke
 
 
-def _listed(context: KeysContext) -> list[str]:
+def _listed(context: KeysContext) -> list[tuple[str | None, ...]]:
     now = context.clock.now()
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str | None, ...]] = []
     for purpose in Purpose:
         keys = load_keys(context.keys_dir, purpose, context.keeping)
         for key in keys:
             state = state_of(key, keys, purpose, now=now)
-            since = f"from {rfc3339(key.signs_from)}" if state is State.NEXT and key.signs_from else ""
+            since = rfc3339(key.signs_from) if state is State.NEXT and key.signs_from else None
             rows.append((purpose, key.number, state, key.algorithm, key.kept, key.key_id, since))
         for path in key_files(context.keys_dir, purpose, retired=True):
             key = read_key(path, purpose, context.keeping)
-            rows.append((purpose, key.number, "retired", key.algorithm, key.kept, key.key_id, ""))
+            rows.append((purpose, key.number, "retired", key.algorithm, key.kept, key.key_id, None))
     for past in past_keys(context.keys_dir):
         gone = "revoked" if past.revoked else "retired"
-        rows.append((Purpose.TOKENS, past.number, gone, past.jwk["alg"], "public half", past.key_id, ""))
-    widths = (9, 4, 8, 8, 15, 43, 0)
-    return [" ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        rows.append((Purpose.TOKENS, past.number, gone, past.jwk["alg"], "public half", past.key_id, None))
+    return rows
 
 
 def _rotate(context: KeysContext, purpose: Purpose, algorithm: str | None, *, at_once: bool) -> None:
     algorithms = ALGORITHMS[purpose] if algorithm is None else (algorithm,)
     if not set(algorithms) <= set(ALGORITHMS[purpose]):
         raise click.BadParameter(f"keys of the {purpose} are for {', '.join(ALGORITHMS[purpose])}")
+    before = load_keys(context.keys_dir, purpose, context.keeping)
+    waiting = [key for key in before if state_of(key, before, purpose, now=context.clock.now()) is State.NEXT]
     for each in algorithms:
         key = _added(context, purpose, each, at_once=at_once)
         when = "signs now" if at_once else f"signs from {rfc3339(key.signs_from)}" if key.signs_from else ""
@@ -132,6 +141,10 @@ def _rotate(context: KeysContext, purpose: Purpose, algorithm: str | None, *, at
             click.echo("Then publish it (`gateway audit key`, `gateway keys export`) and tell the witnesses.")
         else:
             click.echo(f"{key.path}: made for {each}; {when}")
+            for passed_over in (other for other in waiting if other.algorithm == each):
+                click.echo(
+                    f"Key {passed_over.number}, which waited to sign, never will: {key.number} does in its place."
+                )
     if purpose is Purpose.EXCHANGE:
         click.echo("Tell members who keep a copy of the public keys (`gateway keys export`): new receipts need it.")
 
@@ -161,7 +174,7 @@ def _retire_of_the_tokens(context: KeysContext, number: str) -> None:
     state = state_of(key, keys, Purpose.TOKENS, now=now)
     # Of one that an earlier release rotated nobody knows when it signed last; the operator does.
     if state is not State.OVER and not (state is State.KEPT and superseded_at(key, keys) is None):
-        raise KeyNotRetired(f"Key {number} is needed: it is {state}. If it was stolen: `gateway keys revoke`.")
+        raise KeyNotRetired(f"Key {number} is needed: it {STILL[state]}. If it was stolen: `gateway keys revoke`.")
     _record_past(context, retire_key(context.keys_dir, key, context.keeping, now=now))
     click.echo(f"key {number} of the tokens: retired")
 

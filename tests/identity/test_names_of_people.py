@@ -1,5 +1,6 @@
 """Pairwise subs, references, and accounts as they are made."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -141,7 +142,14 @@ def test_operators_make_suspend_and_list_accounts(world: OidcWorld) -> None:
     assert "belongs to an active member" in run("add-officer", "x@y.example", *names, "--member", "no", status=1)
     run("add-citizen", email, *names, "--without-code", "--birthdate", "1990-01-01")
     assert "Suspended" in run("suspend", email, "--kind", "officer", "--reason", "left")
-    assert f"officer\t{email}\t{COUNCIL}\tauditor\tsuspended" in run("list")
+    assert ["officer", email, COUNCIL, "auditor", "suspended"] in [line.split() for line in run("list").splitlines()]
+    assert {
+        "kind": "officer",
+        "email": email,
+        "member": COUNCIL,
+        "roles": ["auditor"],
+        "state": "suspended",
+    } in json.loads(run("list", "--json"))
     refused = browser.submit(browser.get("/sign-in"), {"email": email, "password": password})
     assert "Enter a correct email address and password" in refused.text
     run("reinstate", email, "--kind", "officer")

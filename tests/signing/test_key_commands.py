@@ -173,7 +173,8 @@ def test_a_number_is_never_used_twice(operated: Operated) -> None:
     operated.run("retire", "log", "0002")
     operated.run("rotate", "log")
     assert [path.name for path in sorted((operated.keys_dir / "log").glob("*.pem"))] == ["0001.pem", "0003.pem"]
-    listed = operated.run("list").output.splitlines()
+    heading, *listed = operated.run("list").output.splitlines()
+    assert heading.split()[:3] == ["purpose", "number", "state"]
     assert [" ".join(line.split()[:3]) for line in listed] == [
         "tokens 0001 signs",
         "tokens 0002 signs",

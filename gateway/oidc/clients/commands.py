@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import select
 
 from gateway.clock import rfc3339
 from gateway.directory.members import find_registration, list_clients, list_members
+from gateway.listings import AS_JSON, SHOWN_AS_JSON, print_listing
 from gateway.oidc.clients.command_context import BY, ClientsContext, OpenContext, file_of_json, told
 from gateway.oidc.clients.key_documents import private_content, read_public_keys
 from gateway.oidc.clients.metadata_names import metadata_of
@@ -38,19 +37,23 @@ def clients_group(open_context: OpenContext) -> click.Group:
 
 def _add_looking(group: click.Group, open_context: OpenContext) -> None:
     @group.command("list")
-    def list_command() -> None:
+    @AS_JSON
+    def list_command(*, as_json: bool) -> None:
         """List members and their systems."""
         with open_context().database.read() as session:
             members = {member.code: member for member in list_members(session)}
             found = list_clients(session)
-        table = Table("member", "client", "kinds", "active", "method")
-        table.columns[1].no_wrap = True
-        for client in found:
-            member = members[client.member_code]
-            active = "yes" if client.active and member.active else "no"
-            method = client.oauth.token_endpoint_auth_method
-            table.add_row(member.code, client.client_id, ", ".join(client.kinds), active, method)
-        Console().print(table)
+        rows = [
+            {
+                "member": client.member_code,
+                "client": client.client_id,
+                "kinds": client.kinds,
+                "active": client.active and members[client.member_code].active,
+                "method": client.oauth.token_endpoint_auth_method,
+            }
+            for client in found
+        ]
+        print_listing(("member", "client", "kinds", "active", "method"), rows, as_json=as_json)
 
     @group.command("show")
     @click.argument("client_id")
@@ -63,6 +66,7 @@ def _add_looking(group: click.Group, open_context: OpenContext) -> None:
     @click.argument("what")
     @click.option("--member", default="", help="For a file: code of the member whose system it will be.")
     @click.option("--assertion", type=click.File("r"), help="A client assertion to verify; - reads standard input.")
+    @SHOWN_AS_JSON
     @click.option("--reach", is_flag=True, help="Also try whether its servers answer over TLS, seen from here.")
     @click.option("--secret", is_flag=True, help="For a file: allow it a secret, as `add --secret` does.")
     def check(*, what: str, member: str, assertion: Any, reach: bool, secret: bool) -> None:

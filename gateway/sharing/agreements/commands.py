@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Column, Table
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import GatewayError
+from gateway.listings import AS_JSON, SHOWN_AS_JSON, print_listing
 from gateway.policy.registers import load_registers
 from gateway.sharing.agreements.agreement_files import load_agreements
 from gateway.sharing.agreements.agreements import Agreement, list_agreements, versions_of
@@ -76,26 +75,26 @@ def agreements_group(open_context: Callable[[], AgreementsContext]) -> click.Gro
 
 def _list_command(open_context: Callable[[], AgreementsContext]) -> click.Command:
     @click.command("list")
-    def list_all() -> None:
+    @AS_JSON
+    def list_all(*, as_json: bool) -> None:
         """List every recorded version, with its state and days."""
         with open_context().database.read() as session:
             agreements = list_agreements(session)
-        # A name cut in two could not be typed again.
-        table = Table(
-            Column("agreement", no_wrap=True), "consumer", "provider", "service", "state", "signed by", "from", "to"
-        )
-        for agreement in agreements:
-            table.add_row(
-                agreement.terms.name,
-                agreement.consumer,
-                agreement.provider,
-                agreement.terms.service,
-                agreement.status,
-                ", ".join(_signers(agreement)) or "nobody",
-                agreement.terms.starts.isoformat(),
-                agreement.ends_on.isoformat(),
-            )
-        Console().print(table)
+        rows = [
+            {
+                "agreement": agreement.terms.name,
+                "consumer": agreement.consumer,
+                "provider": agreement.provider,
+                "service": agreement.terms.service,
+                "state": agreement.status,
+                "signed_by": _signers(agreement),
+                "from": agreement.terms.starts.isoformat(),
+                "to": agreement.ends_on.isoformat(),
+            }
+            for agreement in agreements
+        ]
+        columns = ("agreement", "consumer", "provider", "service", "state", "signed_by", "from", "to")
+        print_listing(columns, rows, as_json=as_json)
 
     return list_all
 
@@ -103,6 +102,7 @@ def _list_command(open_context: Callable[[], AgreementsContext]) -> click.Comman
 def _show_command(open_context: Callable[[], AgreementsContext]) -> click.Command:
     @click.command("show")
     @click.argument("name")
+    @SHOWN_AS_JSON
     def show(name: str) -> None:
         """Show the recorded agreement NAME (such as DSA-003.1) as JSON: its state, and the signed document."""
         with open_context().database.read() as session:

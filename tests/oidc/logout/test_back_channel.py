@@ -1,5 +1,6 @@
 """OIDC Back-Channel Logout 1.0, with a receiver that verifies every notice: whatever ends a session, clients hear."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from gateway.identity.registration import suspend
 from gateway.identity.session_commands import sessions_group
 from gateway.identity.sessions import list_sessions
 from gateway.oidc.authorization.codes import lock_authorization
-from gateway.oidc.client_sessions import record_client_session
+from gateway.oidc.client_sessions import record_client_session, services_of_sessions
 from gateway.oidc.logout.back_channel import KIND
 from gateway.outbox.deliveries import LEASE, Letter, State, claim_next, enqueue
 from gateway.wire.jws import unverified_claims
@@ -247,13 +248,20 @@ def test_an_operator_ends_sessions_and_clients_are_told(
         clock=gateway.clock,
         issuer=provider.issuer,
     )
-    group, run = sessions_group(lambda: context), CliRunner()
+    group, run = sessions_group(lambda: context, services_of_sessions), CliRunner()
     who = [officer.email, "--kind", "officer"]
-    listed = run.invoke(group, ["list", *who], env={"COLUMNS": "200"}).output
-    session_id = next(word for word in listed.split() if word.count("-") == 4)
+    waiting = provider.browser()
+    waiting.submit(waiting.get("/sign-in"), {"email": officer.email, "password": officer.password})
+    [listed] = json.loads(run.invoke(group, ["list", *who, "--json"], catch_exceptions=False).output)
+    assert listed["services"] == [f"{rp.client.name} ({rp.client.client_id})"]
+    session_id = listed["session"]
+    assert session_id in run.invoke(group, ["list", *who]).output
     decided = ["--by", "A Sample", "--reason", "lost laptop"]
     ended = run.invoke(group, [command, *([session_id] if command == "end" else who), *decided])
     assert ended.exit_code == 0, ended.output
+    # Whose code is still awaited is signed in nowhere: neither listed nor counted.
+    assert ended.output.endswith("ended\n" if command == "end" else ": 1 session ended\n")
+    assert json.loads(run.invoke(group, ["list", *who, "--json"]).output) == []
     assert not is_signed_in(browser)
     assert len(back.told(rp)) == 1
     [event] = [event for event in provider.events("identity.session.ended") if event["session"] == session_id]
@@ -261,6 +269,9 @@ def test_an_operator_ends_sessions_and_clients_are_told(
     again = run.invoke(group, ["end", session_id, *decided])
     assert again.exit_code == 1
     assert "There is no such session" in again.output
+    other_kind = run.invoke(group, ["list", officer.email, "--kind", "citizen"])
+    assert other_kind.exit_code == 1
+    assert "no such account of kind citizen; there is one with --kind officer" in other_kind.output
 
 
 def test_a_client_that_wants_no_notices_any_more_is_left_alone_without_an_alarm(
