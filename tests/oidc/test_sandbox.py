@@ -115,6 +115,8 @@ def test_other_proofs_are_explained_too(sandbox: OidcWorld) -> None:
     assert "was used before" in replayed["error_description"]
     secret = [("grant_type", "client_credentials"), ("client_id", rp.client.client_id), ("client_secret", "guess")]
     assert "private_key_jwt, and used another" in rp.post_token(secret).json()["error_description"]
+    nothing = [("grant_type", "client_credentials"), ("client_id", rp.client.client_id)]
+    assert "the request brought no proof" in rp.post_token(nothing).json()["error_description"]
     unsent = [("grant_type", "client_credentials"), ("client_assertion_type", ASSERTION_TYPE)]
     assert "Send client_assertion" in rp.post_token(unsent).json()["error_description"]
 

@@ -15,13 +15,22 @@ from gateway.oidc.clients.command_context import BY, ClientsContext, OpenContext
 from gateway.oidc.clients.key_documents import private_content, read_public_keys
 from gateway.oidc.clients.metadata_names import metadata_of
 from gateway.oidc.clients.models import KeySetRow
-from gateway.oidc.clients.registering_commands import KEY_ALGORITHMS, operators_limits, registering_commands
+from gateway.oidc.clients.registering_commands import (
+    ACCOUNT_KINDS,
+    KEY_ALGORITHMS,
+    check_member,
+    operators_limits,
+    registering_commands,
+)
+from gateway.oidc.clients.registration_tokens import find_initial_token
 from gateway.oidc.clients.secrets import secret_expiry
+from gateway.oidc.clients.trial import Finding
 from gateway.signing.private_files import write_private_file
 from gateway.wire.signer import PrivateKeySigner
 
 OVERLAP_HOURS = 24
 MOST_OVERLAP_HOURS = 24 * 30
+_WHO = "For a file: who may sign in to it, as with `add`."
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -57,6 +66,7 @@ def _add_looking(group: click.Group, open_context: OpenContext) -> None:
 
     @group.command("show")
     @click.argument("client_id")
+    @SHOWN_AS_JSON
     def show(client_id: str) -> None:
         """Show one system's registration as JSON, the metadata as RFC 7591 spells it; never a secret."""
         with told():
@@ -64,24 +74,27 @@ def _add_looking(group: click.Group, open_context: OpenContext) -> None:
 
     @group.command("check", short_help="Try a registration, and say what is wrong.")
     @click.argument("what")
-    @click.option("--member", default="", help="For a file: code of the member whose system it will be.")
+    @click.option("--member", help="For a file: code of the member whose system it will be, as with `add`.")
+    @click.option("--token", type=click.File("r"), help="For a file, instead: the token it will be registered with.")
+    @click.option("--account-kind", "account_kinds", multiple=True, type=click.Choice(ACCOUNT_KINDS), help=_WHO)
     @click.option("--assertion", type=click.File("r"), help="A client assertion to verify; - reads standard input.")
-    @SHOWN_AS_JSON
     @click.option("--reach", is_flag=True, help="Also try whether its servers answer over TLS, seen from here.")
     @click.option("--secret", is_flag=True, help="For a file: allow it a secret, as `add --secret` does.")
-    def check(*, what: str, member: str, assertion: Any, reach: bool, secret: bool) -> None:
+    def check(*, what: str, **options: Any) -> None:
         """Try a registration: a client_id, or a file of client metadata that is not registered yet.
 
-        Every rule is applied as registration applies it, keys are fetched from a jwks_uri, and with --assertion an
-        assertion is verified as the token endpoint would, without using it up. Nothing is written. The exit status is 0
-        when nothing is wrong, 1 otherwise.
+        Every rule is applied as registration applies it: as `clients add` would with --member, as the registration
+        endpoint would with --token, which is read from a file or, as -, from standard input, and not used up. Keys are
+        fetched from a jwks_uri, and with --assertion an assertion is verified as the token endpoint would, without
+        using it up. Nothing is written. The exit status is 0 when nothing is wrong, 1 otherwise.
 
         \b
-          gateway clients check metadata.json --member E06000008
-          my-client --print-assertion | gateway clients check my-client --assertion -
+          gateway clients check metadata.json --member E06000008 --account-kind citizen
+          echo $TOKEN | gateway clients check metadata.json --token -
+          gateway clients check library --assertion assertion.txt
         """  # noqa: D301 - click's mark
         with told():
-            findings = _tried(open_context(), what, member=member, assertion=assertion, reach=reach, secret=secret)
+            findings = _tried(open_context(), what, options)
         wrong = 0
         for finding in findings:
             wrong += finding.ok is False
@@ -113,21 +126,41 @@ def _shown(context: ClientsContext, client_id: str) -> dict[str, Any]:
     return told_of
 
 
-def _tried(context: ClientsContext, what: str, *, member: str, assertion: Any, reach: bool, secret: bool) -> list[Any]:
-    trial = context.trial()
+def _file_tried(context: ClientsContext, path: Path, options: dict[str, Any]) -> list[Finding]:
+    member, token, now = options["member"], options["token"], context.clock.now()
+    if not path.is_file():
+        raise click.ClickException(f"there is neither a client nor a file {path}")
+    if options["assertion"] is not None or options["reach"]:
+        raise click.UsageError("--assertion and --reach are for a client that is registered")
+    if (member is None) == (token is None):
+        raise click.UsageError("for a file, give --member or --token: whose system it will be says what it may have")
+    metadata = file_of_json(path)
+    if options["account_kinds"]:
+        metadata["account_kinds"] = list(options["account_kinds"])
+    if token is None:
+        metadata.setdefault("kinds", ["relying_party"])
+        with context.database.read() as session:
+            check_member(session, member)
+        return list(context.trial().metadata(metadata, operators_limits(context, member, secrets=options["secret"])))
+    with context.database.read() as session:
+        initial = find_initial_token(session, token.read().strip(), now=now)
+    if initial is None:
+        raise click.ClickException("this token registers nothing: it is unknown, used up or over")
+    return list(context.trial().metadata(metadata, initial.limits))
+
+
+def _tried(context: ClientsContext, what: str, options: dict[str, Any]) -> list[Finding]:
     with context.database.read() as session:
         found = find_registration(session, what)
     if found is None:
-        path = Path(what)
-        if not path.is_file():
-            raise click.ClickException(f"there is neither a client nor a file {what}")
-        if assertion is not None or reach:
-            raise click.ClickException("--assertion and --reach are for a client that is registered")
-        return list(trial.metadata(file_of_json(path), operators_limits(context, member, secrets=secret)))
+        return _file_tried(context, Path(what), options)
+    trial, assertion = context.trial(), options["assertion"]
+    if options["member"] or options["token"] or options["account_kinds"] or options["secret"]:
+        raise click.UsageError("--member, --token, --account-kind and --secret are for a file; this is a client")
     client = found[0]
     limits = operators_limits(context, client.member_code, secrets=context.has_secret(client))
     findings = list(trial.client(client, limits))
-    if reach:
+    if options["reach"]:
         findings += trial.reach(client)
     if assertion is not None:
         findings.append(trial.assertion(client, assertion.read().strip(), now=context.clock.now()))

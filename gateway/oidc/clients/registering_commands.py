@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import uuid_utils.compat
+from sqlalchemy.orm import Session
 
 from gateway.audit.append import Event
 from gateway.audit.events import DONE
@@ -103,8 +104,7 @@ def registering_commands(open_context: OpenContext) -> tuple[click.Command, ...]
             named = client_id or metadata.get("client_id") or str(uuid_utils.compat.uuid7())
             limits = operators_limits(context, member, secrets=options["secret"])
             with context.database.read() as session:
-                if find_member(session, member) is None:
-                    raise click.ClickException(f"there is no active member {member}: `gateway members list` shows them")
+                check_member(session, member)
                 if find_registration(session, named) is not None:
                     raise click.ClickException(
                         f"there is a client {named} already: `gateway clients change` changes it"
@@ -153,6 +153,12 @@ _CHANGE = """Change a registration: options replace what they name; a FILE repla
 
 Keys are changed by `gateway clients rotate`, unless --keys or --jwks-uri replace all of them.
 """
+
+
+def check_member(session: Session, code: str) -> None:
+    """A client is an active member's; any other code is told with where to look."""
+    if find_member(session, code) is None:
+        raise click.ClickException(f"there is no active member {code}: `gateway members list` shows them")
 
 
 def operators_limits(context: ClientsContext, member: str, *, secrets: bool) -> Limits:
@@ -284,8 +290,8 @@ def _token_command(open_context: OpenContext) -> click.Command:
 
         \b
         The token is shown once. It is used so:
-          curl -H "Authorization: Bearer TOKEN" -H "Content-Type: application/json" \\
-            --data @metadata.json https://gateway.example/register
+          curl --header "Authorization: Bearer $TOKEN" --header "Content-Type: application/json" \\
+            --data @metadata.json "$GATEWAY/register"
         """  # noqa: D301 - click's mark
         context = open_context()
         most = operators_limits(context, member, secrets=secrets)
@@ -309,8 +315,7 @@ def _issue(context: ClientsContext, limits: Limits, *, uses: int, days: int) -> 
     now = context.clock.now()
     expires_at = now + timedelta(days=days)
     with told(), context.database.write() as session:
-        if find_member(session, limits.member_code) is None:
-            raise click.ClickException(f"there is no active member {limits.member_code}")
+        check_member(session, limits.member_code)
         made = issue_initial_token(session, limits, uses=uses, expires_at=expires_at, by=BY, now=now)
         details = {
             "member": limits.member_code,

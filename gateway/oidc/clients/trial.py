@@ -57,7 +57,7 @@ class Trial:
         if not failed:
             yield Finding(rule="metadata", ok=True, told=f"all {len(CHECKS)} rules of registration hold")
         if "types" not in failed:
-            yield from (Finding(rule="note", ok=None, told=told) for told in _surprises(submission))
+            yield from _surprises(submission)
         uri = submission.text("jwks_uri")
         if uri is not None and not failed & {"types", "keys"}:
             yield self._fetched(uri)
@@ -107,14 +107,15 @@ class Trial:
         return Finding(rule="jwks_uri", ok=True, told=told)
 
 
-def _surprises(submission: Submission) -> Iterator[str]:
+def _surprises(submission: Submission) -> Iterator[Finding]:
     """Say what is allowed, and does something else than a developer may expect."""
     refreshes, offline = REFRESH in submission.grant_types, "offline_access" in submission.scopes
-    if refreshes and not offline:
-        yield "grant_types has refresh_token, and scope has no offline_access: without it no refresh token is given"
-    if offline and not refreshes:
-        yield "scope has offline_access, and grant_types has no refresh_token: without it no refresh token is given"
+    if refreshes != offline:
+        one, other = ("grant_types", "scope") if refreshes else ("scope", "grant_types")
+        told = f"{one} asks for refresh tokens and {other} does not: it takes refresh_token and offline_access, both"
+        yield Finding(rule=one, ok=None, told=told)
     jwks = submission.metadata.get("jwks")
     for key in jwks.get("keys", ()) if isinstance(jwks, dict) and isinstance(jwks.get("keys"), list) else ():
         if isinstance(key, dict) and key.get("kty") == "RSA" and "alg" not in key:
-            yield f"the RSA key {key.get('kid')} has no alg, so it is for PS256; RS256 is taken where alg says RS256"
+            told = f"the RSA key {key.get('kid')} has no alg, so it is for PS256; RS256 is taken where alg says RS256"
+            yield Finding(rule="jwks", ok=None, told=told)

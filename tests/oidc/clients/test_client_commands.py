@@ -203,7 +203,7 @@ def test_a_file_is_tried_before_it_is_registered(operator: Operator) -> None:
     path = operator.folder / "metadata.json"
     wrong = {"client_name": "Library", "redirect_uri": [CALLBACK], "redirect_uris": ["https://a.example/*"]}
     path.write_text(json.dumps(wrong))
-    told = operator.refused("clients", "check", str(path))
+    told = operator.refused("clients", "check", str(path), "--member", "E06000008")
     for line in ("did you mean redirect_uris", "wildcard", "jwks or jwks_uri is missing", "account_kinds is missing"):
         assert line in told
     good = {
@@ -211,14 +211,54 @@ def test_a_file_is_tried_before_it_is_registered(operator: Operator) -> None:
         "redirect_uris": [CALLBACK],
         "account_kinds": ["citizen"],
         "jwks": {"keys": [PrivateKeySigner.generate("ES256").public_jwk()]},
-        "kinds": ["relying_party"],
     }
     path.write_text(json.dumps(good))
     assert "ok" in operator.told("clients", "check", str(path), "--member", "E06000008")
     operator.told("clients", "add", str(path), "--member", "E06000008", "--client-id", "from-a-file")
     assert operator.shown("from-a-file")["jwks"] == good["jwks"]
     path.write_text("[]")
-    assert "JSON object" in operator.refused("clients", "check", str(path))
+    assert "JSON object" in operator.refused("clients", "check", str(path), "--member", "E06000008")
+
+
+def test_a_file_is_tried_for_a_member_or_for_a_token_as_it_would_be_registered(operator: Operator) -> None:
+    path = operator.folder / "metadata.json"
+    metadata = {"client_name": "Library", "redirect_uris": [CALLBACK], "jwks_uri": "https://127.0.0.1:9/jwks"}
+    path.write_text(json.dumps(metadata))
+    check = ("clients", "check", str(path))
+    assert operator.run(*check)[0] == 2, "whose system it will be is never guessed"
+    assert "no active member NOPE: `gateway members list`" in operator.refused(*check, "--member", "NOPE")
+    told = operator.refused(*check, "--member", "E06000008")
+    assert "account_kinds is missing" in told
+    assert "relying parties alone" not in told, "it is a relying party where nothing is said, as with add"
+    assert "jwks_uri: " in told, "its keys are fetched whatever else is wrong"
+    told = operator.refused(*check, "--member", "E06000008", "--account-kind", "citizen")
+    assert "rules of registration hold" in told
+    made = operator.told("clients", "token", "--member", "E06000008", "--account-kind", "citizen")
+    token = re.search(r"token: +(\S{43,})", made)
+    assert token
+    for _ in range(2):  # it is not used up
+        assert "rules of registration hold" in operator.refused(*check, "--token", "-", typed=token[1] + "\n")
+    path.write_text(json.dumps({**metadata, "scope": "openid profile", "kinds": ["consumer"]}))
+    told = operator.refused(*check, "--token", "-", typed=token[1])
+    assert "scope: profile is not allowed" in told
+    assert "kinds: consumer is not allowed" in told
+    assert "unknown, used up or over" in operator.refused(*check, "--token", "-", typed="guess")
+    operator.add("tried", "--secret")
+    assert operator.run("clients", "check", "tried", "--member", "E06000008")[0] == 2
+
+
+def test_what_is_allowed_and_may_surprise_is_noted(operator: Operator) -> None:
+    key = operator.folder / "key.json"
+    rsa = PrivateKeySigner.generate("RS256").public_jwk()
+    key.write_text(json.dumps({name: value for name, value in rsa.items() if name != "alg"}))
+    refreshing = ("--grant-type", "authorization_code", "--grant-type", "refresh_token")
+    operator.add("surprised", "--keys", str(key), *refreshing)
+    told = operator.told("clients", "check", "surprised")
+    assert "note  grant_types asks for refresh tokens and scope does not" in told
+    assert f"the RSA key {rsa['kid']} has no alg, so it is for PS256" in told
+    key.write_text(json.dumps(rsa))
+    operator.add("at-ease", "--keys", str(key), *refreshing, "--scope", "openid offline_access")
+    assert "note" not in operator.told("clients", "check", "at-ease")
 
 
 def test_fapi_is_held_to_at_registration(operator: Operator) -> None:
@@ -237,6 +277,8 @@ def test_fapi_is_held_to_at_registration(operator: Operator) -> None:
         ({"aud": "https://elsewhere.example"}, "JWT", f"has to be {ISSUER}"),
         ({"iss": "somebody"}, "JWT", "iss and sub both have to be asserting"),
         ({"jti": None}, "JWT", "jti is missing"),
+        ({"aud": "https://elsewhere.example", "exp": 1}, "JWT", "exp is required and has not passed"),
+        ({"iss": "somebody", "jti": None}, "JWT", "jti is missing"),
         ({"exp": 1}, "JWT", "exp is required and has not passed"),
         ({}, "at+jwt", "typ is at+jwt"),
     ],
@@ -266,6 +308,22 @@ def test_an_assertion_of_a_key_that_is_not_registered_is_told_which_are(operator
     told = operator.refused("clients", "check", "keyed", "--assertion", "-", typed=assertion)
     assert f"registered keys: {kid}" in told
     assert "kid strange" in told
+
+
+def test_what_is_no_assertion_of_this_client_is_told_as_that(operator: Operator) -> None:
+    keys = operator.folder / "key.json"
+    signer = PrivateKeySigner.generate("ES256")
+    keys.write_text(json.dumps(signer.public_jwk()))
+    operator.add("first-of-two", "--keys", str(keys))
+    operator.add("second-of-two", "--keys", str(keys))
+    now = int(cli._gateway().clock.now().timestamp())
+    claims = {"iss": "first-of-two", "sub": "first-of-two", "aud": ISSUER, "jti": "one", "iat": now, "exp": now + 60}
+    assertion = issue_jwt(claims, typ="JWT", signer=signer)
+    told = operator.refused("clients", "check", "second-of-two", "--assertion", "-", typed=assertion)
+    assert "is one of first-of-two (claim sub), and proves nothing about second-of-two" in told
+    for nonsense in ("not.a.jwt", "nonsense"):
+        told = operator.refused("clients", "check", "second-of-two", "--assertion", "-", typed=nonsense)
+        assert "client_assertion is no JWT" in told
 
 
 def test_keys_at_an_address_are_fetched_by_check_under_the_same_guard(operator: Operator) -> None:
