@@ -31,6 +31,7 @@ DOCUMENTS = sorted(
 )
 # Raised where nobody asks for a record over the wire.
 ELSEWHERE = {"exchange_not_found"}
+TEST = re.compile(r"`((?:c|tests)/[^`]+\.py)`")
 
 
 def text(name: str) -> str:
@@ -65,6 +66,17 @@ def test_the_fault_table_names_every_test_of_a_fault_and_none_that_is_not_there(
     named = {path for path in re.findall(r"`(tests/[^`]+)`", text("operations.md")) if path.endswith(".py")}
     assert not {path for path in named if not (REPOSITORY / path).is_file()}
     assert {f"tests/faults/{file.name}" for file in (REPOSITORY / "tests/faults").glob("test_*.py")} <= named
+
+
+def test_the_table_of_attacks_names_every_test_of_one_and_none_that_is_not_there() -> None:
+    folder = "tests/conformance/oidc/"
+    named = {
+        path.replace("c/", folder, 1) if path.startswith("c/") else path for path in TEST.findall(text("attacks.md"))
+    }
+    assert not {path for path in named if not (REPOSITORY / path).is_file()}
+    assert {folder + file.name for file in (REPOSITORY / folder).glob("test_*.py")} <= named
+    sections = set(re.findall(r"^\| .* \| (§4\.\d+) \|", text("attacks.md"), re.MULTILINE))
+    assert sections == {f"§4.{number}" for number in range(1, 18)}
 
 
 def test_every_setting_is_explained_with_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
