@@ -48,7 +48,8 @@ class Settings:
     sandbox: bool = False
     """For developers' environments only: errors say what is registered and which rule failed."""
     outgoing_allow_loopback: tuple[str, ...] = ()
-    """`host:port` pairs on loopback or private addresses that outgoing calls may reach."""
+    """`host:port` pairs on loopback or private addresses that outgoing calls may reach; in a sandbox on plain http,
+    which only this machine reaches, also `localhost:*`."""
     outgoing_ca_file: Path | None = None
     """Trust anchors for outgoing TLS; the system's when absent."""
     workers: int = 2
@@ -115,6 +116,7 @@ class Settings:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY belong together.")
         _check_networks(self.trusted_proxies)
+        _check_outgoing(self.outgoing_allow_loopback, any_port=self.sandbox and parts.scheme == "http")
         self._check_mutual_tls()
         _check_listen(self.listen, protected=bool(self.tls_certificate or self.trusted_proxies))
         parse_database_url(self.database_url)
@@ -225,6 +227,20 @@ def _check_listen(listen: str, *, protected: bool) -> None:
             "GATEWAY_LISTEN is reachable from elsewhere without TLS: give GATEWAY_TLS_CERTIFICATE and "
             "GATEWAY_TLS_KEY, or name the proxy that speaks TLS for this gateway in GATEWAY_TRUSTED_PROXIES."
         )
+
+
+def _check_outgoing(places: tuple[str, ...], *, any_port: bool) -> None:
+    for place in places:
+        host, _, port = place.rpartition(":")
+        if port == "*" and host in LOOPBACK:
+            # Whoever registers a client could have every service of this machine called.
+            if not any_port:
+                raise SettingsError(
+                    f"GATEWAY_OUTGOING_ALLOW_LOOPBACK: {place} is for a sandbox alone (GATEWAY_SANDBOX, and an issuer "
+                    "on plain http). Name host:port."
+                )
+        elif host in {"", "*"} or not re.fullmatch(r"[0-9]{1,5}", port):
+            raise SettingsError(f"GATEWAY_OUTGOING_ALLOW_LOOPBACK: {place} must be host:port, such as localhost:8001.")
 
 
 def _check_networks(proxies: tuple[str, ...]) -> None:

@@ -77,6 +77,12 @@ class Layout:
         """The private key of a member's system (by client id) or of a member (by code)."""
         return self.world_dir / "keys" / f"{owner}.pem"
 
+    @property
+    def _developers(self) -> tuple[str, ...]:
+        # Relying parties that are being written run on this machine too: their keys are fetched, and they are told of
+        # the end of sessions, at whatever port they have. Under TLS the settings are those of production.
+        return () if self.certificate else ("localhost:*", "127.0.0.1:*")
+
     def settings(self) -> Settings:
         """Return the settings of the demonstration's gateway; without a certificate, plain http, said out loud."""
         certificate = self.certificate
@@ -89,7 +95,7 @@ class Layout:
             unsafe_allow_plain_http=certificate is None,
             demonstration=True,
             sandbox=True,
-            outgoing_allow_loopback=(f"localhost:{self.provider_port}", *self.more_providers),
+            outgoing_allow_loopback=(f"localhost:{self.provider_port}", *self.more_providers, *self._developers),
             outgoing_ca_file=self.ca_file,
             tls_certificate=certificate.chain if certificate else None,
             tls_key=certificate.key if certificate else None,

@@ -27,6 +27,10 @@ from urllib3.util import Timeout
 from gateway.errors import GatewayError, Kind
 
 CHUNK = 16 * 1024
+SETTING = "GATEWAY_OUTGOING_ALLOW_LOOPBACK"
+"""With which an operator allows more addresses."""
+ANY_PORT = "*"
+MOST_TOLD = 160
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -72,7 +76,10 @@ class Answer:
 
 
 class HttpClient:
-    """Makes guarded requests. Assembles only: connections are made when a request is."""
+    """Makes guarded requests. Assembles only: connections are made when a request is.
+
+    `allow_loopback` has `host:port`, and in a sandbox `host:*` (`settings` says when).
+    """
 
     def __init__(
         self, *, allow_loopback: tuple[str, ...] = (), ca_file: Path | None = None, allow_plain_http: bool = False
@@ -134,9 +141,11 @@ class HttpClient:
             port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError as error:
             raise AddressForbidden(detail="no such port") from error
-        allowed = f"{parts.hostname}:{port}" in self._allowed
+        allowed = not self._allowed.isdisjoint({f"{parts.hostname}:{port}", f"{parts.hostname}:{ANY_PORT}"})
         if parts.scheme == "http" and not (allowed and self._allow_plain_http):
-            raise AddressForbidden(detail="plain http")
+            raise AddressForbidden(
+                detail=f"plain http, and {SETTING} does not name {parts.hostname}:{port}"[:MOST_TOLD]
+            )
         address = _judged_address(parts.hostname, port, allowed=allowed)
         key = (parts.scheme, address, port, parts.hostname)
         if key not in self._pools:
@@ -163,7 +172,8 @@ def _judged_address(host: str, port: int, *, allowed: bool) -> str:
         raise Unreachable(detail="the name cannot be resolved") from error
     # One special address among several is enough to refuse: which one is used would be the name server's choice.
     if not allowed and not all(_is_public(address.partition("%")[0]) for address in found):
-        raise AddressForbidden(detail="a loopback, private or special address")
+        told = f"a loopback, private or special address, and {SETTING} does not name {host}:{port}"
+        raise AddressForbidden(detail=told[:MOST_TOLD])
     return min(found, key=lambda address: (":" in address, address))
 
 

@@ -30,7 +30,7 @@ from gateway.directory.members import Client
 from gateway.errors import GatewayError
 from gateway.oidc.clients.key_rules import KeysUnusable, published_keys
 from gateway.oidc.clients.models import KeySetRow
-from gateway.outgoing.http_client import HttpClient
+from gateway.outgoing.http_client import AddressForbidden, HttpClient
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.keys import Jwk
 
@@ -157,7 +157,8 @@ class KeySets:
                 "fresh_until": now + fetched.fresh_for,
             }
         except GatewayError as error:
-            failure = error.public[:200]
+            # Operators alone see it: the detail names the setting that would allow an address.
+            failure = (f"{error.public}: {error.detail}" if isinstance(error, AddressForbidden) else error.public)[:200]
         with self.database.write() as session:
             session.execute(
                 update(KeySetRow)

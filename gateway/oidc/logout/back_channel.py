@@ -14,7 +14,7 @@ from gateway.db import Database
 from gateway.directory.members import Client, find_client
 from gateway.oidc.tokens.response_signing import response_signer
 from gateway.outbox.deliveries import Delivered, Delivery, NoLongerNeeded, Outcome, TryAgain, Undeliverable
-from gateway.outgoing.http_client import HttpClient, TooSlow, Unreachable
+from gateway.outgoing.http_client import AddressForbidden, HttpClient, TooSlow, Unreachable
 from gateway.signing.signing_keys import SigningKeys
 from gateway.wire.jws import issue_jwt
 
@@ -62,6 +62,9 @@ class BackChannel:
             )
         except (TooSlow, Unreachable) as error:
             return TryAgain(error.code, recipient_down=True)
+        except AddressForbidden as error:
+            # For the operator, who alone can allow it.
+            return TryAgain(f"{error.code}: {error.detail}")
         if answer.status in TAKEN:
             return Delivered()
         said = f"the client answered {answer.status}"
