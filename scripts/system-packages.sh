@@ -17,6 +17,7 @@ missing() {
     command -v chromium >/dev/null || printf 'chromium '
     command -v node >/dev/null || printf 'nodejs '
     command -v npm >/dev/null || printf 'npm '
+    command -v curl >/dev/null || printf 'curl '
     # The server alone: the package apache2 would start one.
     [ -x /usr/sbin/apache2 ] || printf 'apache2-bin '
     [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || printf 'libapache2-mod-auth-openidc '

@@ -5,6 +5,8 @@ The database is SQLite whatever the run is for: what is tested is the way there 
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 from gateway import cli
 from gateway.clock import SystemClock
 from gateway.migrate import migrate
-from tests.kit.oidc_world import OidcWorld, in_this_process
+from tests.kit.oidc_world import Browser, OidcWorld, in_this_process
 from tests.kit.processes import REPOSITORY, Processes, free_port, processes
 
 DOCUMENT = REPOSITORY / "docs" / "relying-parties.md"
@@ -31,6 +33,10 @@ class Registered:
     port: int
 
     @property
+    def issuer(self) -> str:
+        return self.environment["GATEWAY"]
+
+    @property
     def home(self) -> str:
         return f"http://localhost:{self.port}/"
 
@@ -43,15 +49,7 @@ class Developer:
     folder: Path
     processes: Processes
 
-    def register(self, name: str) -> Registered:
-        """Run the command that the document gives for one example, on a port that is free here."""
-        port = free_port()
-        found = re.search(rf"<!-- register {name} -->\n\n```sh\n(gateway .*?)```", DOCUMENT.read_text(), re.DOTALL)
-        assert found, f"the document does not register {name}"
-        command = found[1].replace("\\\n", " ")
-        arguments = shlex.split(re.sub(r"http://localhost:\d+", f"http://localhost:{port}", command))[1:]
-        key = self.folder / f"{name}.pem"
-        arguments = [str(key) if one.endswith(".pem") else one for one in arguments]
+    def _command_line(self, arguments: list[str]) -> str:
         for cache in (cli._settings, cli._gateway):
             cache.cache_clear()
         result = CliRunner().invoke(cli.main, arguments, env=self.world.gateway.settings.environment())
@@ -59,7 +57,45 @@ class Developer:
         for cache in (cli._settings, cli._gateway):
             cache.cache_clear()
         assert result.exit_code == 0, result.output
-        kid = re.search(r"kid (\S+),", result.output)
+        return result.output
+
+    def token(self) -> str:
+        """Return the initial access token that the document's own command makes."""
+        found = re.search(r"```sh\n(gateway clients token .*?)```", DOCUMENT.read_text(), re.DOTALL)
+        assert found
+        made = re.search(r"token: +(\S+)", self._command_line(shlex.split(found[1])[1:]))
+        assert made
+        return made[1]
+
+    def run(self, name: str, **environment: str) -> str:
+        """Run the commands that the document gives under this name; files of `var/` are in a folder of the test."""
+        found = re.search(rf"<!-- run {name} -->\n\n```sh\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+        assert found, f"the document does not run {name}"
+        (self.folder / "var").mkdir(exist_ok=True)
+        given = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "GATEWAY": self.world.issuer}
+        done = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", found[1].replace(" docs/", f" {REPOSITORY}/docs/")],
+            env={**given, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def register(self, name: str) -> Registered:
+        """Run the command that the document gives for one example, on a port that is free here."""
+        port = free_port()
+        found = re.search(rf"<!-- register {name} -->\n\n```sh\n(gateway .*?)```", DOCUMENT.read_text(), re.DOTALL)
+        assert found, f"the document does not register {name}"
+        command = found[1].replace("\\\n", " ")
+        arguments = shlex.split(re.sub(r"http://localhost:\d+", f"http://localhost:{port}", command))[1:]
+        key = self.folder / Path(arguments[arguments.index("--new-key") + 1]).name
+        arguments[arguments.index("--new-key") + 1] = str(key)
+        told = self._command_line(arguments)
+        kid = re.search(r"kid (\S+),", told)
         assert kid
         environment = {
             "GATEWAY": self.world.issuer,
@@ -70,13 +106,21 @@ class Developer:
         }
         return Registered(environment=environment, port=port)
 
-    def signs_in(self, client: Registered) -> requests.Response:
+    def signs_in(self, client: Registered) -> tuple[Browser, requests.Response]:
         """Visit the service for the first time, sign in on the pages of the gateway, and come back."""
         citizen, browser = self.world.citizen(), self.world.browser()
         page = browser.session.get(client.home, timeout=20)
         assert page.url.startswith(f"{self.world.issuer}/sign-in"), page.text
         back = browser.sign_in(citizen, self.world.clock, page)
-        return browser.session.get(back.headers["Location"], timeout=20)
+        return browser, browser.session.get(back.headers["Location"], timeout=20)
+
+    def signs_out(self, browser: Browser, client: Registered, address: str) -> str:
+        """Sign out of the service and of the gateway; return what is told, once another visit has to sign in again."""
+        there = browser.session.get(client.home + address, timeout=20)
+        assert (there.status_code, there.url.startswith(f"{client.home}signed-out")) == (200, True), there.text
+        again = browser.session.get(client.home, timeout=20)
+        assert again.url.startswith(f"{self.world.issuer}/sign-in"), again.text
+        return there.text
 
 
 @pytest.fixture(scope="package")

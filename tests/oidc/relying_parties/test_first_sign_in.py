@@ -1,5 +1,6 @@
 """The examples of docs/relying-parties.md, as they stand there: from a registration to somebody who is signed in."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -52,9 +54,16 @@ def test_flask_and_authlib(developer: Developer) -> None:
         ready_url=f"http://127.0.0.1:{client.port}/nothing-here",
         cwd=EXAMPLES / "flask",
     )
-    there = developer.signs_in(client)
+    browser, there = developer.signs_in(client)
     assert (there.status_code, there.url) == (200, client.home)
     assert len(there.json()["signed_in"]) > 20
+    assert there.json()["email"].endswith(".example")
+    refused = {"error": "access_denied", "error_description": "why", "iss": client.issuer}
+    told = browser.session.get(f"{client.home}callback", params=refused, timeout=20)
+    assert (told.status_code, told.json()["error_description"]) == (400, "why")
+    elsewhere = browser.session.get(f"{client.home}callback?code=a&state=b&iss=https://elsewhere.example")
+    assert (elsewhere.status_code, "not from the gateway" in elsewhere.text) == (400, True)
+    assert developer.signs_out(browser, client, "sign-out") == "You are signed out."
 
 
 def test_node_and_openid_client(developer: Developer) -> None:
@@ -69,9 +78,16 @@ def test_node_and_openid_client(developer: Developer) -> None:
     running = developer.processes.start(
         ["node", "app.js"], env=client.environment, name="node", ready_url=f"{client.home}nothing-here", cwd=folder
     )
-    there = developer.signs_in(client)
+    browser, there = developer.signs_in(client)
     assert (there.status_code, there.url) == (200, client.home), running.output()
     assert len(there.json()["signed_in"]) > 20
+    assert developer.signs_out(browser, client, "sign-out") == "You are signed out."
+    page = browser.session.get(client.home, timeout=20)
+    [asked] = [one.headers["Location"] for one in page.history if "state=" in one.headers["Location"]]
+    state = parse_qs(urlsplit(asked).query)["state"][0]
+    refused = {"error": "access_denied", "error_description": "why", "state": state, "iss": client.issuer}
+    told = browser.session.get(f"{client.home}callback", params=refused, timeout=20)
+    assert (told.status_code, told.text) == (400, "access_denied: why")
 
 
 def test_apache_and_mod_auth_openidc(developer: Developer) -> None:
@@ -87,6 +103,7 @@ def test_apache_and_mod_auth_openidc(developer: Developer) -> None:
     with tempfile.TemporaryDirectory() as site:
         Path(site).chmod(0o755)
         (Path(site) / "index.html").write_text("the library")
+        (Path(site) / "signed-out.html").write_text("signed out")
         configuration = folder / "httpd.conf"
         modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in NEEDED)
         example = EXAMPLES / "apache" / "gateway.conf"
@@ -103,7 +120,23 @@ def test_apache_and_mod_auth_openidc(developer: Developer) -> None:
             name="apache",
             ready_url=f"http://127.0.0.1:{client.port}/callback",
         )
-        there = developer.signs_in(client)
+        browser, there = developer.signs_in(client)
         said = running.output() + (folder / "error.log").read_text()
         assert (there.status_code, there.url, there.text) == (200, client.home, "the library"), said
         assert len(there.headers["X-Signed-In"]) > 20
+        link = f"callback?logout={client.home}signed-out.html"
+        assert developer.signs_out(browser, client, link) == "signed out"
+
+
+def test_a_service_registers_itself_pushes_a_request_and_ends_its_registration_by_hand(developer: Developer) -> None:
+    told = json.loads(developer.run("register", TOKEN=developer.token()))
+    own = {"OWN_TOKEN": told["registration_access_token"], "REGISTRATION": told["registration_client_uri"]}
+    named = {"CLIENT_ID": told["client_id"], "KEY_FILE": "var/library.json"}
+    pushed = json.loads(developer.run("push", **named))
+    assert pushed.get("request_uri", "").startswith("urn:ietf:params:oauth:request_uri:"), pushed
+    assert json.loads(developer.run("read", **own))["client_name"] == "Library"
+    changed = json.loads(developer.run("replace", **own, **named))
+    assert changed["client_id"] == told["client_id"]
+    own["OWN_TOKEN"] = changed["registration_access_token"]
+    assert developer.run("end", **own) == ""
+    assert "invalid_token" in developer.run("read", **own)

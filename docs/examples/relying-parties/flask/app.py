@@ -1,4 +1,4 @@
-"""A service that signs people in: Flask and Authlib.
+"""A service that signs people in and out: Flask and Authlib.
 
 Run: GATEWAY=… CLIENT_ID=… KEY_FILE=… flask --app app run
 """
@@ -7,9 +7,9 @@ import os
 import secrets
 from pathlib import Path
 
-from authlib.integrations.flask_client import OAuth
+from authlib.integrations.flask_client import OAuth, OAuthError
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
-from flask import Flask, redirect, session, url_for
+from flask import Flask, abort, redirect, request, session, url_for
 from joserfc.jwk import ECKey
 
 GATEWAY = os.environ["GATEWAY"]
@@ -38,7 +38,7 @@ oauth.register(
 @app.get("/")
 def home():
     person = session.get("person")
-    return {"signed_in": person} if person else redirect(url_for("sign_in"))
+    return {"signed_in": person, "email": session["email"]} if person else redirect(url_for("sign_in"))
 
 
 @app.get("/sign-in")
@@ -48,5 +48,28 @@ def sign_in():
 
 @app.get("/callback")
 def callback():
-    session["person"] = oauth.gateway.authorize_access_token()["userinfo"]["sub"]
+    if request.args.get("iss") != GATEWAY:  # RFC 9207; Authlib does not compare it
+        abort(400, "This answer is not from the gateway.")
+    token = oauth.gateway.authorize_access_token()
+    claims = oauth.gateway.userinfo(token=token)
+    if claims["sub"] != token["userinfo"]["sub"]:  # of the ID token (OpenID Connect Core, section 5.3.2)
+        abort(400, "These claims are about somebody else.")
+    session.update(person=claims["sub"], email=claims["email"], id_token=token["id_token"])
     return redirect(url_for("home"))
+
+
+@app.get("/sign-out")
+def sign_out():
+    hint = session.get("id_token")
+    session.clear()
+    return oauth.gateway.logout_redirect(url_for("signed_out", _external=True), id_token_hint=hint)
+
+
+@app.get("/signed-out")
+def signed_out():
+    return "You are signed out."
+
+
+@app.errorhandler(OAuthError)
+def refused(error):
+    return {"error": error.error, "error_description": error.description}, 400

@@ -1,16 +1,16 @@
-// A service that signs people in: Node and openid-client.
-// Run: GATEWAY=… CLIENT_ID=… KEY_FILE=… KEY_ID=… PORT=… node app.js
-import { createPrivateKey, randomUUID, webcrypto } from 'node:crypto'
+// A service that signs people in and out: Node and openid-client.
+// Run: GATEWAY=… CLIENT_ID=… KEY_FILE=… PORT=… node app.js
+import { randomUUID, webcrypto } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import * as client from 'openid-client'
 
-const { GATEWAY, CLIENT_ID, KEY_FILE, KEY_ID, PORT } = process.env
+const { GATEWAY, CLIENT_ID, KEY_FILE, PORT } = process.env
 const home = `http://localhost:${PORT}`
 
-const pkcs8 = createPrivateKey(readFileSync(KEY_FILE)).export({ type: 'pkcs8', format: 'der' })
-const key = await webcrypto.subtle.importKey('pkcs8', pkcs8, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
-const config = await client.discovery(new URL(GATEWAY), CLIENT_ID, {}, client.PrivateKeyJwt({ key, kid: KEY_ID }), {
+const jwk = JSON.parse(readFileSync(KEY_FILE, 'utf8'))
+const key = await webcrypto.subtle.importKey('jwk', jwk, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+const config = await client.discovery(new URL(GATEWAY), CLIENT_ID, {}, client.PrivateKeyJwt({ key, kid: jwk.kid }), {
   // For a sandbox on this machine alone: everywhere else there is TLS.
   execute: GATEWAY.startsWith('http://localhost') ? [client.allowInsecureRequests] : [],
 })
@@ -19,9 +19,11 @@ const visitors = new Map() // in memory: your own sessions go here
 
 async function answer(request, response) {
   const url = new URL(request.url, home)
-  const visitor = visitors.get(/library-node=([\w-]+)/.exec(request.headers.cookie ?? '')?.[1])
+  const known = /library-node=([\w-]+)/.exec(request.headers.cookie ?? '')?.[1]
+  const visitor = visitors.get(known)
   const goTo = (address, remembered) => {
     const id = randomUUID() // another one at every step, so that nobody signs in under a name that was known before
+    visitors.delete(known)
     visitors.set(id, remembered)
     response.setHeader('Set-Cookie', `library-node=${id}; HttpOnly; SameSite=Lax; Path=/`)
     response.writeHead(302, { Location: address }).end()
@@ -29,8 +31,13 @@ async function answer(request, response) {
 
   if (url.pathname === '/callback' && visitor?.checks) {
     const tokens = await client.authorizationCodeGrant(config, url, visitor.checks)
-    return goTo('/', { sub: tokens.claims().sub })
+    return goTo('/', { sub: tokens.claims().sub, idToken: tokens.id_token })
   }
+  if (url.pathname === '/sign-out' && visitor?.sub) {
+    const there = { id_token_hint: visitor.idToken, post_logout_redirect_uri: `${home}/signed-out` }
+    return goTo(client.buildEndSessionUrl(config, there).href, {})
+  }
+  if (url.pathname === '/signed-out') return response.end('You are signed out.')
   if (url.pathname !== '/') return response.writeHead(404).end()
   if (visitor?.sub) {
     return response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ signed_in: visitor.sub }))
@@ -54,6 +61,7 @@ async function answer(request, response) {
 createServer((request, response) => {
   answer(request, response).catch((error) => {
     console.error(error)
-    response.writeHead(400).end('This sign-in did not work.')
+    const told = error.error ? `${error.error}: ${error.error_description}` : 'This sign-in did not work.'
+    response.writeHead(400, { 'Content-Type': 'text/plain' }).end(told)
   })
 }).listen(PORT, '127.0.0.1', () => console.log(`listening: ${home}`))

@@ -1,3 +1,5 @@
+package library;
+
 import com.nimbusds.jose.jwk.JWK;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -7,12 +9,13 @@ import org.springframework.context.annotation.Configuration;
 import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.oauth2.client.endpoint.NimbusJwtClientAuthenticationParametersConverter;
 import org.springframework.security.oauth2.client.endpoint.RestClientAuthorizationCodeTokenResponseClient;
+import org.springframework.security.oauth2.client.oidc.web.logout.OidcClientInitiatedLogoutSuccessHandler;
 import org.springframework.security.oauth2.client.registration.ClientRegistrationRepository;
 import org.springframework.security.oauth2.client.web.DefaultOAuth2AuthorizationRequestResolver;
 import org.springframework.security.oauth2.client.web.OAuth2AuthorizationRequestCustomizers;
 import org.springframework.security.web.SecurityFilterChain;
 
-/** A service that signs people in: Spring Security 6.4 or newer. */
+/** How it signs them in and out: Spring Security 6.4 or newer. */
 @Configuration
 class SignIn {
     @Bean
@@ -28,7 +31,13 @@ class SignIn {
         var tokens = new RestClientAuthorizationCodeTokenResponseClient();
         tokens.addParametersConverter(new NimbusJwtClientAuthenticationParametersConverter<>(client -> key));
 
-        return http.authorizeHttpRequests(every -> every.anyRequest().authenticated())
+        // Spring's own page /logout asks, and signs out.
+        var signingOut = new OidcClientInitiatedLogoutSuccessHandler(clients);
+        signingOut.setPostLogoutRedirectUri("{baseUrl}/signed-out");
+
+        return http.authorizeHttpRequests(every ->
+                        every.requestMatchers("/signed-out").permitAll().anyRequest().authenticated())
+                .logout(logout -> logout.logoutSuccessHandler(signingOut))
                 .oauth2Login(login -> login
                         .authorizationEndpoint(endpoint -> endpoint.authorizationRequestResolver(requests))
                         .tokenEndpoint(endpoint -> endpoint.accessTokenResponseClient(tokens)))
