@@ -460,9 +460,12 @@ def prepared_world(
         more_providers=(f"localhost:{hostile_port}", *more_providers),
         **(layout_changes or {}),
     )
-    # Answered as in production, where errors explain nothing.
+    # Answered as in production, where errors explain nothing and every address that may be called is named in full.
+    demonstration = layout.settings()
+    named = tuple(address for address in demonstration.outgoing_allow_loopback if "*" not in address)
+    as_in_production = {"sandbox": False, "outgoing_allow_loopback": named}
     settings = replace(
-        layout.settings(), **{"sandbox": False, "sequencer_interval": 0.1, "exchange_lease": 12.0, **changes}
+        demonstration, **{**as_in_production, "sequencer_interval": 0.1, "exchange_lease": 12.0, **changes}
     )
     initialise(settings)
     gateway = assemble(settings)
