@@ -58,7 +58,7 @@ def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> Ac
     account = find_account(session, family.account_id) if family is not None else None
     if account is None or account.kind is not AccountKind.OFFICER or account.member_code is None:
         raise TokenRefused(detail="not an active officer")
-    _check_actors(session, token)
+    check_actors(session, token)
     return ActingOfficer(
         account_id=account.account_id,
         sub=str(token.claims["sub"]),
@@ -70,8 +70,8 @@ def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> Ac
     )
 
 
-def _check_actors(session: Session, token: VerifiedAccessToken) -> None:
-    """RFC 8693 §4.1: each system that acts through another may still do so, and all of them are active."""
+def check_actors(session: Session, token: VerifiedAccessToken) -> None:
+    """RFC 8693 §4.1: each system that acts through another may still do so, and all are active; or `TokenRefused`."""
     actor = token.claims.get("act")
     while actor is not None and (before := actor.get("act")) is not None:
         system = find_client(session, actor["sub"])

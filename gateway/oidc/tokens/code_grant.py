@@ -5,7 +5,7 @@ import hmac
 import re
 from typing import Any
 
-from gateway.identity.accounts import Account, AccountKind, find_account
+from gateway.identity.accounts import AccountKind
 from gateway.oidc.authorization.codes import lock_authorization
 from gateway.oidc.client_sessions import record_client_session
 from gateway.oidc.models import AuthorizationRow
@@ -22,7 +22,7 @@ def redeem_code(request: TokenRequest) -> dict[str, Any]:
     for check in CHECKS:
         check(request, family)
     resources = request.chosen_resources(tuple(family.resources))
-    account = _person(request, family)
+    account = request.person_of(request.session, family)
     family.redeemed_at = request.now
     sub = request.issuing.pairwise.sub_for(request.session, family.account_id, request.client.sector, at=request.now)
     issued = request.issuing.for_person(
@@ -97,13 +97,6 @@ def check_code_key(request: TokenRequest, family: AuthorizationRow) -> None:
 
 
 CHECKS = (check_redirect_uri, check_verifier, check_code_key)
-
-
-def _person(request: TokenRequest, family: AuthorizationRow) -> Account:
-    account = find_account(request.session, family.account_id)
-    if account is None:
-        raise GrantRefused("invalid_grant", "The account is not active")
-    return account
 
 
 def _may_refresh(request: TokenRequest, family: AuthorizationRow) -> bool:

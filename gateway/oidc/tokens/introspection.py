@@ -24,6 +24,7 @@ from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
 from gateway.oidc.tokens.access_tokens import VerifiedAccessToken, audiences_of
+from gateway.oidc.tokens.caller import check_actors
 from gateway.oidc.tokens.issuing import Issuing
 from gateway.oidc.tokens.response_signing import response_signer
 from gateway.once.once import first_use
@@ -75,8 +76,10 @@ class Introspection:
         if facts is None:
             return INACTIVE
         own = facts.client.client_id == asker.client_id
-        # RFC 7662 §4: who may ask about which token. Deny by default; a refresh token is nobody else's business.
-        if not own and not set(asker.oauth.serves_resources) & set(audiences_of(facts.members)):
+        # RFC 7662 §4: who may ask about which token. Deny by default; a refresh token is nobody else's business. A
+        # resource that its client has lost meanwhile is not opened any more, as at our own resource.
+        opened = set(audiences_of(facts.members)) & set(facts.client.resources)
+        if not own and not set(asker.oauth.serves_resources) & opened:
             self._record(session, "oidc.introspection.refused", REFUSED, asker, facts, source=source, now=now)
             return INACTIVE
         if not own:
@@ -86,6 +89,7 @@ class Introspection:
     def _access_token(self, session: Session, token: str, *, now: datetime) -> TokenFacts | None:
         try:
             verified = self.issuing.access_tokens.find(session, token, now=now)
+            check_actors(session, verified)
         except TokenRefused:
             return None
         client = find_client(session, str(verified.claims["client_id"]))

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from gateway.identity.accounts import Account, find_account
+from gateway.identity.accounts import Account
 from gateway.oidc.authorization.codes import hash_of
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
 from gateway.oidc.tokens.issuing import IssuedTokens, needed_until, write_issued
@@ -106,9 +106,10 @@ def _refreshed(
     # a family that began bound to a key does not go on without any.
     if family.dpop_jkt is not None and asked.constraint.jkt is None:
         raise GrantRefused("invalid_grant", "These tokens are bound to a key: send a DPoP proof")
-    scope = asked.chosen_scope(family.scope)
-    resources = asked.chosen_resources(tuple(family.resources))
-    account = _person(session, family)
+    # What the client is registered for may be less than when the person agreed.
+    scope = asked.chosen_scope(asked.registered_scope(family.scope))
+    resources = asked.chosen_resources(asked.registered_resources(family.resources))
+    account = asked.person_of(session, family)
     rotated = not asked.client.oauth.fapi2
     issued = asked.issuing.for_person(
         session,
@@ -157,7 +158,7 @@ def _answer_again(
     if answer is None:
         request.revoke_replayed(family, event="oidc.refresh_token.replayed")
         raise _unusable()
-    _person(request.session, family)
+    request.person_of(request.session, family)
     request.record_repeated(family)
     return answer
 
@@ -173,13 +174,6 @@ def _kept_answer(
     successor = request.session.get(RefreshTokenRow, hash_of(str(answer["refresh_token"])))
     # Who has used the next token had the answer: whoever asks for it now is somebody else.
     return answer if successor is not None and successor.used_at is None else None
-
-
-def _person(session: Session, family: AuthorizationRow) -> Account:
-    account = find_account(session, family.account_id)
-    if account is None:
-        raise GrantRefused("invalid_grant", "The account is not active")
-    return account
 
 
 def _digest(asked: GrantAsked) -> bytes:

@@ -1,6 +1,6 @@
 """One token request: an authenticated client asks for one grant; most are judged in the transaction that answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
@@ -12,7 +12,7 @@ from gateway.audit.append import AuditLog, Event
 from gateway.audit.events import DONE, REFUSED
 from gateway.directory.members import Client
 from gateway.errors import GatewayError, Kind
-from gateway.identity.accounts import Account
+from gateway.identity.accounts import Account, find_account
 from gateway.oidc.models import AuthorizationRow
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import SenderConstraint
@@ -71,6 +71,27 @@ class GrantAsked:
         if not set(wanted) <= set(granted.split()):
             raise GrantRefused("invalid_scope", "The scope was not granted to this client")
         return " ".join(dict.fromkeys(wanted))
+
+    def registered_scope(self, granted: str) -> str:
+        """Return those of the granted scopes for which the client is registered now."""
+        return " ".join(scope for scope in granted.split() if scope in self.client.scopes)
+
+    def registered_resources(self, granted: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the granted resources for which it is registered now; raises `GrantRefused` if none is."""
+        allowed = {self.issuing.endpoints.userinfo, *self.client.resources}
+        left = tuple(resource for resource in granted if resource in allowed)
+        if not left:
+            raise GrantRefused("invalid_target", "This client is not registered for these resources any more")
+        return left
+
+    def person_of(self, session: Session, family: AuthorizationRow) -> Account:
+        """Return whom tokens of this family are about; raises `GrantRefused` where there may be none for them now."""
+        account = find_account(session, family.account_id)
+        if account is None:
+            raise GrantRefused("invalid_grant", "The account is not active")
+        if account.kind not in self.client.account_kinds:
+            raise GrantRefused("invalid_grant", "This client does not take this kind of account any more")
+        return account
 
     def asked(self, *, scope: str, resources: tuple[str, ...]) -> Asked:
         """Return what tokens are to be issued to this client."""

@@ -187,9 +187,12 @@ def test_a_registration_withdrawn_ends_what_was_exchanged_under_it(provider: Oid
     portal = portal_of(provider)
     records = system(provider, through=(portal,))
     made = exchange(records, token_of(provider, portal, provider.officer())).json()["access_token"]
+    assert introspect(records, made)["active"] is True
     provider.change_client(replace(records.client, oauth=OAuthSettings()))
     with pytest.raises(TokenRefused):
         caller_of(provider, made)
+    # Nor do those who serve other resources hear anything else.
+    assert introspect(records, made) == {"active": False}
 
 
 def test_who_acts_for_an_officer_learns_nothing_about_them_from_userinfo(provider: OidcWorld) -> None:

@@ -71,7 +71,9 @@ def test_whoever_has_nothing_to_do_with_a_token_hears_that_it_is_not_active(prov
     assert len(provider.events("oidc.introspection.refused")) == 2
 
 
-@pytest.mark.parametrize("ending", ["expired", "revoked", "suspended", "disabled", "garbage", "an ID token"])
+@pytest.mark.parametrize(
+    "ending", ["expired", "revoked", "suspended", "disabled", "resource lost", "garbage", "an ID token"]
+)
 def test_a_token_that_is_not_good_any_more_is_not_active_and_why_is_not_told(provider: OidcWorld, ending: str) -> None:
     rp, server, officer = with_api(provider), server_of_api(provider), provider.officer()
     tokens = tokens_of(provider, rp, officer, resource=API)
@@ -86,6 +88,8 @@ def test_a_token_that_is_not_good_any_more_is_not_active_and_why_is_not_told(pro
             suspend_account(session, officer.account.account_id, at=provider.clock.now())
     elif ending == "disabled":
         provider.change_client(replace(rp.client, active=False))
+    elif ending == "resource lost":
+        provider.change_client(replace(rp.client, resources=(provider.sharing,)))
     elif ending == "garbage":
         token = token[:-6] + "AAAAAA"
     else:

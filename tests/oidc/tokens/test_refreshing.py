@@ -154,6 +154,30 @@ def test_a_client_that_lost_the_grant_refreshes_no_more(provider: OidcWorld) -> 
     assert refresh(rp, token).json()["error"] == "unauthorized_client"
 
 
+def test_what_a_client_lost_since_the_sign_in_is_not_refreshed(provider: OidcWorld) -> None:
+    """What a registration is reduced to is all there is, for those who signed in before as well."""
+    rp, api, other = provider.relying_party(), "https://cases.council.example/v1", "https://rents.council.example/v1"
+    provider.change_client(replace(rp.client, resources=(api, other)))
+    token = first_tokens(provider, rp, resource=[api, other])["refresh_token"]
+    provider.change_client(replace(rp.client, resources=(api,), scopes=("openid", "offline_access")))
+    assert refresh(rp, token, resource=other).json()["error"] == "invalid_target"
+    assert refresh(rp, token, scope="email").json()["error"] == "invalid_scope"
+    left = refresh(rp, token).json()
+    claims = unverified_claims(left["access_token"])
+    assert (claims["aud"], claims["scope"], left["scope"]) == (api, "openid offline_access", "openid offline_access")
+    provider.change_client(replace(rp.client, resources=(provider.sharing,)))
+    assert refresh(rp, left["refresh_token"]).json()["error"] == "invalid_target"
+
+
+def test_a_client_that_lost_a_kind_of_account_refreshes_for_none_of_it(provider: OidcWorld) -> None:
+    rp = provider.relying_party()
+    token = first_tokens(provider, rp)["refresh_token"]
+    code, verifier = rp.code(provider.signed_in(provider.officer()))
+    provider.change_client(replace(rp.client, account_kinds=("citizen",)))
+    assert refresh(rp, token).json()["error"] == "invalid_grant"
+    assert rp.redeem(code, verifier).json()["error"] == "invalid_grant"
+
+
 def test_with_dpop_a_lost_answer_is_given_again_for_the_same_key_alone(provider: OidcWorld) -> None:
     rp, key, other = provider.relying_party(), PrivateKeySigner.generate("ES256"), PrivateKeySigner.generate("ES256")
     asked = {"grant_type": "refresh_token", "refresh_token": first_tokens(provider, rp)["refresh_token"]}
