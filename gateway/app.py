@@ -157,6 +157,7 @@ class Gateway:
             tickets=LogoutTickets(self.session_secret),
             keys=self.signing,
             clock=self.clock,
+            sandbox=self.settings.sandbox,
         )
 
     def courier(self) -> Courier:

@@ -11,6 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.oidc.authorization.pushing import RequestPushed, RequestRefused
 from gateway.oidc.clients.authentication import ClientRefused
 from gateway.oidc.errors import TokenRefused
+from gateway.oidc.sandbox_refusals import NOTE_HEADER
 from gateway.oidc.tokens.endpoint import TokensGranted, TokensRefused
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -39,7 +40,8 @@ def pushed_answer(answer: RequestPushed | RequestRefused | ClientRefused) -> OAu
     """RFC 9126 §2.2 and §2.3: a reference is a secret until it is used, and no more cached than an error is."""
     if isinstance(answer, RequestPushed):
         members: dict[str, Any] = {"request_uri": answer.request_uri, "expires_in": answer.expires_in}
-        return OAuthAnswer(status=201, members=members, headers=NO_STORE)
+        note = {NOTE_HEADER: answer.sandbox_note} if answer.sandbox_note is not None else {}
+        return OAuthAnswer(status=201, members=members, headers={**NO_STORE, **note})
     if isinstance(answer, ClientRefused):
         return client_answer(answer)
     members = {"error": answer.error, "error_description": answer.description}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from gateway.audit.append import AuditLog, Event
@@ -35,6 +36,7 @@ from gateway.oidc.errors import AuthorizationRefused, SignInRequestUnusable
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import DPoPNonces, Possession
 from gateway.oidc.sandbox import explain_rejection, explain_request
+from gateway.oidc.sandbox_refusals import explain_refusal, note_on_scopes
 from gateway.oidc.tokens.access_tokens import AccessTokens
 from gateway.oidc.tokens.caller import CallerOfResource
 from gateway.oidc.tokens.endpoint import TokenRequests
@@ -229,6 +231,24 @@ class OpenIDProvider:
         with self.database.read() as session:
             return explain_request(session, sent)
 
+    def explain_refusal(self, asked: Asked, refused: AuthorizationRefused) -> str:
+        """Say why a request is refused; in a sandbox, with what to change."""
+        if not self.sandbox:
+            return refused.public
+        with self.database.read() as session:
+            return explain_refusal(
+                session,
+                refused,
+                client=asked.client,
+                sent=asked.parameters,
+                now=self.clock.now(),
+                endpoints=self.endpoints,
+            )
+
+    def note_on(self, asked: Asked) -> str | None:
+        """Say, in a sandbox, what of a good request is passed over."""
+        return note_on_scopes(asked.client, asked.parameters) if self.sandbox else None
+
     def registered_certificates(self) -> tuple[bytes, ...]:
         """Return the certificates (DER) that clients registered with their keys; may fetch, outside any transaction."""
         with self.database.read() as session:
@@ -294,6 +314,7 @@ def assemble_provider(
         keys_of=key_sets.keys_of,
         explain=explain_rejection if sandbox else None,
     )
+    explain = partial(explain_refusal, endpoints=endpoints) if sandbox else None
     plain_http = issuer.startswith("http://")
     registrations = Registrations(
         database=database,
@@ -328,6 +349,7 @@ def assemble_provider(
             pairwise=people.pairwise,
             endpoints=endpoints,
             clock=clock,
+            explain=explain,
         ),
         token_requests=TokenRequests(
             database=database,
@@ -337,6 +359,7 @@ def assemble_provider(
             issuing=issuing,
             together=GrantsTogether(database=database, audit=audit),
             clock=clock,
+            explain=explain,
         ),
         token_management=TokenManagement(
             database=database,

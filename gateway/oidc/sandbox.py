@@ -2,6 +2,7 @@
 
 Only with GATEWAY_SANDBOX, which is for environments with invented people. Elsewhere a stranger learns neither which
 rule failed nor what a client has registered. Every text names the section of docs/relying-parties.md that goes with it.
+Here: requests of which nobody knows who asks, and clients that are not believed. `sandbox_refusals` has the rest.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client, find_registration
 from gateway.errors import GatewayError
+from gateway.oidc.authorization.pushed import LIFETIME, parse_reference
 from gateway.oidc.clients.assertion import (
     ALGORITHMS,
     CLOCK_SKEW,
@@ -24,6 +26,7 @@ from gateway.oidc.clients.assertion import (
 )
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.endpoints import Endpoints
+from gateway.oidc.models import PushedRequestRow
 from gateway.oidc.parameters import Parameters
 from gateway.wire.jws import unverified_claims, unverified_header
 from gateway.wire.keys import Jwk
@@ -63,25 +66,40 @@ def explain_request(session: Session, sent: Parameters) -> str | None:
     """Say what to change in a request that cannot even be answered by a redirect; None when there is nothing to add."""
     client_id = sent.one("client_id")
     if client_id is None:
-        return _told("Send client_id once, as `gateway clients show` lists it", "client-id")
+        return advice("Send client_id once, as `gateway clients show` lists it", "client-id")
     found = find_registration(session, client_id) if len(client_id) <= LONGEST_SHOWN else None
     if found is None:
-        return _told(f"No client is registered here as {_shown(client_id)}", "client-id")
+        return advice(f"No client is registered here as {quoted(client_id)}", "client-id")
     if not found[0].active:
-        return _told(f"The client {_shown(client_id)} is disabled: `gateway clients enable` it", "client-id")
-    if sent.all("request") or sent.all("request_uri"):
-        return _told("What the request brought along does not hold: push or sign a new one", "pushed-requests")
-    return _explain_redirect_uri(found[0], sent.one("redirect_uri"))
+        return advice(f"The client {quoted(client_id)} is disabled: `gateway clients enable` it", "client-id")
+    if sent.all("request_uri"):
+        return advice(_pushed(session, client_id, sent.one("request_uri")), "pushed-requests")
+    if sent.all("request"):
+        return advice("What the request brought along does not hold: push or sign a new one", "pushed-requests")
+    return explain_redirect_uri(found[0], sent.one("redirect_uri"))
 
 
-def _explain_redirect_uri(client: Client, sent: str | None) -> str | None:
-    listed = ", ".join(map(_shown, client.redirect_uris)) or "none"
+def _pushed(session: Session, client_id: str, request_uri: str | None) -> str:
+    reference = parse_reference(request_uri or "")
+    if reference is None:
+        return "Send request_uri once, as /par returned it"
+    row = session.get(PushedRequestRow, reference.hash)
+    if row is None:
+        return "This request_uri was used, or was never given here: push the request again for every sign-in"
+    if row.client_id != client_id:
+        return f"This request_uri was pushed by another client than {quoted(client_id)}"
+    return f"This request_uri is too old: the browser has to arrive with it within {LIFETIME.seconds} s"
+
+
+def explain_redirect_uri(client: Client, sent: str | None) -> str | None:
+    """Say what is registered; None for a redirect_uri that is."""
+    listed = ", ".join(map(quoted, client.redirect_uris)) or "none"
     if sent is None:
-        return _told(f"Send redirect_uri once. Registered: {listed}", "redirect-uri")
+        return advice(f"Send redirect_uri once. Registered: {listed}", "redirect-uri")
     if sent in client.redirect_uris:
         return None
-    return _told(
-        f"You sent redirect_uri {_shown(sent)}. Registered for this client: {listed}. "
+    return advice(
+        f"You sent redirect_uri {quoted(sent)}. Registered for this client: {listed}. "
         "They are compared character by character",
         "redirect-uri",
     )
@@ -91,15 +109,15 @@ def explain_rejection(proof: RejectedProof) -> str:
     """Say which rule the proof of a client broke, with what it should have been."""
     explain = _EXPLANATIONS.get(proof.rejected.reason)
     if explain is None:
-        return _told(f"The client could not be authenticated: {proof.rejected.reason}", "client-authentication")
-    return _told(explain(proof), "client-authentication")
+        return advice(f"The client could not be authenticated: {proof.rejected.reason}", "client-authentication")
+    return advice(explain(proof), "client-authentication")
 
 
 def _unknown(proof: RejectedProof) -> str:
     if proof.form.one("client_assertion") is not None and not proof.header:
         return "client_assertion is no JWT: three parts in base64url with dots between them (RFC 7519, section 3)"
     named = proof.claims.get("sub", proof.form.one("client_id"))
-    return f"No active client is registered here as {_shown(named)} (claim sub of the assertion)"
+    return f"No active client is registered here as {quoted(named)} (claim sub of the assertion)"
 
 
 def _method(proof: RejectedProof) -> str:
@@ -113,21 +131,21 @@ def _method(proof: RejectedProof) -> str:
 def _jws(proof: RejectedProof) -> str:
     registered = ", ".join(str(key.get("kid")) for key in proof.keys) or "none that could be had"
     return (
-        f"The assertion's header says alg {_shown(proof.header.get('alg'))}, kid {_shown(proof.header.get('kid'))}; "
+        f"The assertion's header says alg {quoted(proof.header.get('alg'))}, kid {quoted(proof.header.get('kid'))}; "
         f"registered keys: {registered}; accepted alg: {', '.join(ALGORITHMS)}, as the key says"
     )
 
 
 def _audience(proof: RejectedProof) -> str:
-    return f"The claim aud is {_shown(proof.claims.get('aud'))}, and has to be {proof.endpoints.issuer}"
+    return f"The claim aud is {quoted(proof.claims.get('aud'))}, and has to be {proof.endpoints.issuer}"
 
 
 def _subject(proof: RejectedProof) -> str:
     client = proof.rejected.client
     expected = client.client_id if client is not None else "the client_id"
     return (
-        f"The claims iss and sub both have to be {expected}; they are {_shown(proof.claims.get('iss'))} and "
-        f"{_shown(proof.claims.get('sub'))}"
+        f"The claims iss and sub both have to be {expected}; they are {quoted(proof.claims.get('iss'))} and "
+        f"{quoted(proof.claims.get('sub'))}"
     )
 
 
@@ -181,7 +199,7 @@ _EXPLANATIONS: Mapping[str, Callable[[RejectedProof], str]] = {
     "several_methods": lambda _: "Send one proof of who you are: a header, an assertion or a secret, not several",
     "wrong_client_id": lambda _: "The client_id beside the proof is another client's: leave it out, or correct it",
     "wrong_secret": lambda _: "The secret is not one of this client's, or has ended: `gateway clients rotate` it",
-    "wrong_typ": lambda proof: f"The header's typ is {_shown(proof.header.get('typ'))}: send JWT, or leave it out",
+    "wrong_typ": lambda proof: f"The header's typ is {quoted(proof.header.get('typ'))}: send JWT, or leave it out",
     "invalid_jws": _jws,
     "invalid_signature": lambda proof: f"The signature does not verify with the registered key. {_jws(proof)}",
     "wrong_audience": _and_later(_audience),
@@ -195,11 +213,13 @@ _EXPLANATIONS: Mapping[str, Callable[[RejectedProof], str]] = {
 }
 
 
-def _told(text: str, section: str) -> str:
-    return f"{text}. See {DOCUMENT}#{section}"
+def advice(text: str, section: str) -> str:
+    """Return a sentence with the place where more is said."""
+    return f"{text}. See the section {section} of {DOCUMENT} in the gateway's project"
 
 
-def _shown(value: object) -> str:
+def quoted(value: object) -> str:
+    """Return what somebody sent, as an OAuth error may repeat it."""
     # RFC 6749 §5.2: a description is printable ASCII without quotes and backslashes.
     text = str(value) if value is not None else "missing"
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in text)

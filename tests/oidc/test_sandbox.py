@@ -1,34 +1,14 @@
 """A sandbox tells developers what to change; production tells nobody, in the same words for everything."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
 from gateway.settings import load_settings
 from gateway.wire.signer import PrivateKeySigner
-from tests.kit.clock import FrozenClock
-from tests.kit.oidc_world import ASSERTION_TYPE, OidcWorld, RelyingParty, for_the_next_test, in_this_process
+from tests.kit.oidc_world import ASSERTION_TYPE, OidcWorld, RelyingParty
 
 SILENT = "The client could not be authenticated"
-
-
-@pytest.fixture(scope="module")
-def _sandbox(
-    _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OidcWorld]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    with (
-        _databases() as url,
-        in_this_process(database_url=url, state_dir=folder / "state", clock=FrozenClock(), sandbox=True) as made,
-    ):
-        yield made
-
-
-@pytest.fixture
-def sandbox(_sandbox: OidcWorld) -> OidcWorld:
-    return for_the_next_test(_sandbox)
 
 
 def page(world: OidcWorld, rp: RelyingParty, **changes: Any) -> str:
@@ -50,7 +30,7 @@ REQUESTS: list[tuple[dict[str, Any], str]] = [
 def test_a_request_that_cannot_be_used_is_explained(sandbox: OidcWorld, changes: dict[str, Any], told: str) -> None:
     text = page(sandbox, sandbox.relying_party(), **changes)
     assert told in text
-    assert "docs/relying-parties.md#" in text
+    assert "of docs/relying-parties.md in the gateway" in text
 
 
 @pytest.mark.parametrize(("changes", "told"), REQUESTS)
@@ -93,7 +73,9 @@ def test_an_assertion_that_fails_is_explained_with_the_clocks_difference(
 ) -> None:
     described = refusal(sandbox.relying_party(), changes)["error_description"]
     assert told in described
-    assert described.endswith("See docs/relying-parties.md#client-authentication")
+    assert described.endswith(
+        "See the section client-authentication of docs/relying-parties.md in the gateway's project"
+    )
     assert described.isascii()
     assert '"' not in described
 

@@ -29,6 +29,7 @@ from gateway.oidc.endpoints import Endpoints
 from gateway.oidc.errors import AuthorizationRefused, SignInRequestUnusable
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import NonceNeeded, Possession, ProofRefused, claim_proof
+from gateway.oidc.sandbox_refusals import Explain, note_on_scopes
 from gateway.signing.signing_keys import SigningKeys
 from gateway.wire.dpop import VerifiedProof
 
@@ -43,6 +44,7 @@ class RequestPushed:
     request_uri: str = field(repr=False)
     expires_in: int
     """Seconds."""
+    sandbox_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class PushedRequests:
     pairwise: Pairwise
     endpoints: Endpoints
     clock: Clock
+    explain: Explain | None = None
+    """In a sandbox: what to change."""
 
     def answer(
         self, form: Parameters, presented: Presented, *, source: str
@@ -91,8 +95,15 @@ class PushedRequests:
                 return RequestRefused(error=error.code, description=error.public)
             except (AuthorizationRefused, ProofRefused) as error:
                 self._record_refusal(session, authenticated, error.code, source=source, now=now)
-                return RequestRefused(error=error.code, description=error.public)
-        return RequestPushed(request_uri=reference.request_uri, expires_in=int(LIFETIME.total_seconds()))
+                told = error.public
+                if self.explain is not None:
+                    sent = pushed.parameters if isinstance(pushed, PushedRequest) else form
+                    told = self.explain(session, error, client=client, sent=sent, now=now)
+                return RequestRefused(error=error.code, description=told)
+        note = note_on_scopes(client, pushed.parameters) if self.explain and isinstance(pushed, PushedRequest) else None
+        return RequestPushed(
+            request_uri=reference.request_uri, expires_in=int(LIFETIME.total_seconds()), sandbox_note=note
+        )
 
     def _pushed(self, form: Parameters, client: Client, *, now: datetime) -> PushedRequest | AuthorizationRefused:
         # A refusal is a value, because it is recorded in the transaction that uses up the client's assertion.

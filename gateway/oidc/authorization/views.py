@@ -21,6 +21,7 @@ from gateway.oidc.errors import AuthorizationRefused, ParametersMalformed, SignI
 from gateway.oidc.oauth_errors import fault_answer, pushed_answer
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.provider import OpenIDProvider, StepNeeded
+from gateway.oidc.sandbox_refusals import NOTE_HEADER
 from gateway.web.error_pages import SIGN_IN_REQUEST_PROBLEM, render_error_page
 
 
@@ -53,6 +54,9 @@ def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Door
 
 
 def _explanation(provider: OpenIDProvider) -> str | None:
+    if request.path == CONTINUE_PATH:
+        # What is in that address is ours.
+        return None
     try:
         return provider.explain(parameters_of(request.args if request.method == "GET" else request.form))
     except ParametersMalformed:
@@ -98,10 +102,15 @@ class _Doors:
             return _respond_with_error(self.provider, asked, error)
         try:
             if always_continue:
-                return redirect(self.provider.address_to_continue(checked, progress), 303)
-            return self._answer_checked(checked, progress, form=ConsentForm() if consenting else None)
+                answered: AnyResponse = redirect(self.provider.address_to_continue(checked, progress), 303)
+            else:
+                answered = self._answer_checked(checked, progress, form=ConsentForm() if consenting else None)
         except AuthorizationRefused as error:
             return _respond_with_error(self.provider, asked, error)
+        note = self.provider.note_on(asked)
+        if note is not None:
+            answered.headers[NOTE_HEADER] = note
+        return answered
 
     def _answer_checked(
         self, checked: AuthorizationRequest, progress: Progress, *, form: ConsentForm | None
@@ -171,7 +180,8 @@ class _Doors:
 
 def _respond_with_error(provider: OpenIDProvider, asked: Asked, error: AuthorizationRefused) -> AnyResponse:
     """RFC 6749 §4.1.2.1."""
-    return _respond(provider, asked, {"error": error.code, "error_description": error.public})
+    told = provider.explain_refusal(asked, error)
+    return _respond(provider, asked, {"error": error.code, "error_description": told})
 
 
 def _respond(provider: OpenIDProvider, asked: Asked, members: Members) -> AnyResponse:

@@ -16,6 +16,7 @@ from gateway.identity.sessions import ListedSession, SignedIn, find_signed_in, l
 from gateway.oidc.logout.front_channel import Frame, frames_for
 from gateway.oidc.logout.requests import LogoutRefused, LogoutRequest, LogoutTickets, check_logout_request
 from gateway.oidc.parameters import Parameters
+from gateway.oidc.sandbox_refusals import explain_sign_out
 from gateway.signing.purposes import Purpose
 from gateway.signing.signing_keys import SigningKeys
 
@@ -31,6 +32,8 @@ class SigningOut:
     tickets: LogoutTickets
     keys: SigningKeys
     clock: Clock
+    sandbox: bool = False
+    """Whether developers are told what production tells nobody."""
 
     def check(self, parameters: Parameters) -> LogoutRequest:
         """Check a relying party's request; raises `LogoutRefused`."""
@@ -39,6 +42,13 @@ class SigningOut:
         keys = (*self.keys.public_jwks(Purpose.TOKENS), *self.keys.past_jwks())
         with self.database.read() as session:
             return check_logout_request(session, parameters, keys=keys, issuer=self.issuer, now=now)
+
+    def explain(self, error: LogoutRefused, sent: Parameters | None) -> str:
+        """Say why a request is refused; in a sandbox, with what to change. `sent` None: it could not be read."""
+        if not self.sandbox or sent is None:
+            return error.public
+        with self.database.read() as session:
+            return explain_sign_out(session, error, sent)
 
     def ticket_for(self, request: LogoutRequest) -> str:
         """Return a request sealed, to be taken up again here."""

@@ -16,6 +16,7 @@ from gateway.oidc.errors import ParametersMalformed
 from gateway.oidc.logout.front_channel import Frame
 from gateway.oidc.logout.requests import LogoutRefused, LogoutRequest
 from gateway.oidc.logout.signing_out import SigningOut
+from gateway.oidc.parameters import Parameters
 from gateway.web.error_pages import PAGE_EXPIRED, SIGN_OUT_REQUEST_PROBLEM, render_error_page
 
 END_SESSION_PATH = "/logout"
@@ -51,9 +52,17 @@ def _usable_or_page(view: Callable[["_Doors"], AnyResponse]) -> Callable[["_Door
         except (LogoutRefused, ParametersMalformed) as error:
             refused = error if isinstance(error, LogoutRefused) else LogoutRefused(error.public)
             self.signing_out.refused(refused, self.secret(), source=source())
-            return Response(render_error_page(SIGN_OUT_REQUEST_PROBLEM, detail=error.public), 400)
+            detail = self.signing_out.explain(refused, _sent())
+            return Response(render_error_page(SIGN_OUT_REQUEST_PROBLEM, detail=detail), 400)
 
     return guarded
+
+
+def _sent() -> Parameters | None:
+    try:
+        return parameters_of(request.args) if request.method == "GET" else form_of_request()
+    except ParametersMalformed:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from gateway.oidc.clients.authentication import AuthenticatedClient, ClientAuthe
 from gateway.oidc.clients.rejection import ClientRejected
 from gateway.oidc.parameters import Parameters
 from gateway.oidc.possession import NonceNeeded, Possession, ProofRefused, SenderConstraint, claim_proof
+from gateway.oidc.sandbox_refusals import Explain
 from gateway.oidc.tokens import token_exchange
 from gateway.oidc.tokens.client_grant import grant_client, prepared_grant
 from gateway.oidc.tokens.code_grant import redeem_code
@@ -71,6 +72,8 @@ class TokenRequests:
     issuing: Issuing
     together: GrantsTogether
     clock: Clock
+    explain: Explain | None = None
+    """In a sandbox: what to change."""
 
     def answer(
         self, form: Parameters, presented: Presented, *, source: str
@@ -114,7 +117,10 @@ class TokenRequests:
             except (ProofRefused, GrantRefused) as error:
                 # A refusal is a value from here on: what it wrote, a revoked family say, is committed with its event.
                 request.record("oidc.tokens.refused", REFUSED, {"reason": error.code})
-                return TokensRefused(error=error.code, description=error.public)
+                told = error.public
+                if self.explain is not None:
+                    told = self.explain(session, error, client=client, sent=asked.form, now=asked.now)
+                return TokensRefused(error=error.code, description=told)
 
     def _granted_together(
         self, asked: GrantAsked, authenticated: AuthenticatedClient, presented: Presented
