@@ -100,7 +100,7 @@ def metadata_of(client: Client, *, issued_at: datetime | None = None) -> dict[st
 def settings_from(metadata: Mapping[str, Any]) -> OAuthSettings:
     """Return the settings in metadata that passed every rule."""
     # RS256 is OIDC Registration §2's default; FAPI 2.0 §5.4.1 has none, and does not allow that.
-    values: dict[str, Any] = {"id_token_signed_response_alg": "ES256"} if metadata.get("fapi2") else {}
+    values: dict[str, Any] = {"id_token_signed_response_alg": "PS256"} if metadata.get("fapi2") else {}
     for item in fields(OAuthSettings):
         value = metadata.get(item.name)
         if value is not None:

@@ -341,7 +341,7 @@ def test_a_fapi_client_that_names_no_algorithm_is_given_one_it_may_have() -> Non
     fapi = fapi_rule(plain_http=False)
     submission = submission_of(GOOD | {"fapi2": True}, EVERYTHING, surroundings())
     client = checked_client(submission, client_id="library", client_rules=(fapi,))
-    assert client.oauth.id_token_signed_response_alg == "ES256"
+    assert client.oauth.id_token_signed_response_alg == "PS256"
     assert registered().oauth.id_token_signed_response_alg == "RS256"
 
 
