@@ -10,7 +10,9 @@ import io
 import ipaddress
 import socket
 import ssl
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +29,8 @@ from urllib3.util import Timeout
 from gateway.errors import GatewayError, Kind
 
 CHUNK = 16 * 1024
+MOST_SERVERS = 64
+"""To how many servers connections are kept: whoever names ever new ones must not use up this process's descriptors."""
 SETTING = "GATEWAY_OUTGOING_ALLOW_LOOPBACK"
 """With which an operator allows more addresses."""
 ANY_PORT = "*"
@@ -88,7 +92,9 @@ class HttpClient:
         self._allow_plain_http = allow_plain_http
         self._tls = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._pools: dict[tuple[str, str, int, str], urllib3.HTTPConnectionPool] = {}
+        # By when they were last asked for, longest ago first.
+        self._pools: OrderedDict[tuple[str, str, int, str], urllib3.HTTPConnectionPool] = OrderedDict()
+        self._lock = threading.Lock()
 
     def request(
         self,
@@ -147,10 +153,19 @@ class HttpClient:
                 detail=f"plain http, and {SETTING} does not name {parts.hostname}:{port}"[:MOST_TOLD]
             )
         address = _judged_address(parts.hostname, port, allowed=allowed)
-        key = (parts.scheme, address, port, parts.hostname)
-        if key not in self._pools:
-            self._pools[key] = self._make_pool(*key)
-        return self._pools[key], parts.netloc
+        return self._kept_pool((parts.scheme, address, port, parts.hostname)), parts.netloc
+
+    def _kept_pool(self, key: tuple[str, str, int, str]) -> urllib3.HTTPConnectionPool:
+        forgotten = None
+        with self._lock:
+            pool = self._pools.pop(key, None) or self._make_pool(*key)
+            self._pools[key] = pool
+            if len(self._pools) > MOST_SERVERS:
+                _, forgotten = self._pools.popitem(last=False)
+        if forgotten is not None:
+            # What is under way on its connections is finished; then they are closed too.
+            forgotten.close()
+        return pool
 
     def _make_pool(self, scheme: str, address: str, port: int, hostname: str) -> urllib3.HTTPConnectionPool:
         if scheme == "http":

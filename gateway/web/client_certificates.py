@@ -35,9 +35,10 @@ def with_client_certificate(app: WSGIApplication, *, header: str | None, proxies
     def told(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         passed_on = environ.pop(variable, "") if variable is not None else ""
         environ.pop(CERTIFICATE, None)
-        if passed_on and is_trusted(environ.get("REMOTE_ADDR", ""), trusted):
-            certificate = read_header(passed_on)
-            if certificate is None:
+        if variable is not None and is_trusted(environ.get("REMOTE_ADDR", ""), trusted):
+            # The certificate of the handshake, if there is one, is the proxy's own and no visitor's.
+            certificate = read_header(passed_on) if passed_on else None
+            if passed_on and certificate is None:
                 log.warning("a proxy passed on a certificate that cannot be read")
         else:
             certificate = _of_own_handshake(environ)
