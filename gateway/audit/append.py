@@ -107,6 +107,9 @@ class AuditLog:
         self._subject_keys = subject_keys
         self._events: GroupCommit[dict[str, Any]] = GroupCommit(database, _insert)
         self._noise: GroupCommit[Noise] = GroupCommit(database, count_all)
+        self._database = database
+        self._full: dict[str, datetime] = {}
+        """By code, the minute of which this process knows that it has no room for entries any more."""
 
     @property
     def subject_keys(self) -> SubjectKeys:
@@ -210,6 +213,20 @@ class AuditLog:
         Requests that arrive together are counted in one transaction, so a flood cannot keep writers from their turn.
         """
         self._noise.write(self._noise_of(source=source, code=code, at=at))
+
+    def record_noise(self, event: Event, *, source: str, code: str, at: datetime) -> None:
+        """Count one request, and write an event about it while the minute has room; outside any transaction.
+
+        Beyond that it is counted as a stranger's: a flood that names somebody known keeps writers no longer either.
+        """
+        if self._full.get(code) == minute_of(at):
+            self.count_stranger(source=source, code=code, at=at)
+            return
+        with self._database.write() as session:
+            if self.count_noise(session, source=source, code=code, at=at):
+                self.append(session, event, at=at)
+            else:
+                self._full[code] = minute_of(at)
 
     def _noise_of(self, *, source: str, code: str, at: datetime) -> Noise:
         if not _PLAIN.fullmatch(code):

@@ -369,5 +369,5 @@ def assemble_provider(
             clock=clock,
         ),
         caller_from_request=CallerOfResource(database=database, access_tokens=access_tokens, resource=sharing_resource),
-        refused_tokens=RefusedTokens(database=database, audit=audit),
+        refused_tokens=RefusedTokens(audit=audit),
     )

@@ -211,10 +211,9 @@ class ClientAuthentication:
         elif rejected.signed:
             self.audit.record(_rejection(rejected, rejected.client, source=source), at=now)
         else:
-            with self.database.write() as session:
-                # Anyone can name a client: without its signature this is noise, of which only so much is told.
-                if self.audit.count_noise(session, source=source, code="oidc.client_unproved", at=now):
-                    self.audit.append(session, _rejection(rejected, rejected.client, source=source), at=now)
+            # Anyone can name a client: without its signature this is noise, of which only so much is told.
+            event = _rejection(rejected, rejected.client, source=source)
+            self.audit.record_noise(event, source=source, code="oidc.client_unproved", at=now)
         return _refused(rejected)
 
     def _explained(self, rejected: ClientRejected, form: Parameters, *, now: datetime) -> ClientRejected:

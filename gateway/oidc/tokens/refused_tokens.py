@@ -10,7 +10,6 @@ from datetime import datetime
 
 from gateway.audit.append import AuditLog, Event
 from gateway.audit.events import REFUSED
-from gateway.db import Database
 from gateway.errors import GatewayError
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.possession import NonceNeeded
@@ -20,7 +19,6 @@ from gateway.oidc.possession import NonceNeeded
 class RefusedTokens:
     """Accounts for what resources refuse, for one gateway."""
 
-    database: Database
     audit: AuditLog
 
     def account_for(self, error: GatewayError, *, resource: str, source: str, now: datetime) -> None:
@@ -40,9 +38,7 @@ class RefusedTokens:
             "reason": error.detail if error.detail and error.code == TokenRefused.code else error.public,
             "source": source,
         }
-        with self.database.write() as session:
-            # Whoever stole a token has not proved to be its client: of this, too, only so much is told a minute, and
-            # no member is named in public for it.
-            if self.audit.count_noise(session, source=source, code="oidc.token_misused", at=now):
-                event = Event(name="oidc.access_token.refused", outcome=REFUSED, members=(), details=details)
-                self.audit.append(session, event, at=now)
+        # Whoever stole a token has not proved to be its client: of this, too, only so much is told a minute, and no
+        # member is named in public for it.
+        event = Event(name="oidc.access_token.refused", outcome=REFUSED, members=(), details=details)
+        self.audit.record_noise(event, source=source, code="oidc.token_misused", at=now)

@@ -76,8 +76,13 @@ def test_what_nobody_we_know_sends_is_counted_and_makes_no_entry(scene: Scene, n
 
 
 @pytest.mark.parametrize("way", ["assertion", "token"])
-def test_what_is_told_of_unproved_clients_has_a_ceiling(scene: Scene, way: str) -> None:
-    """Entries about whoever names a client, or shows its token, without proving to be it: so many a minute."""
+def test_what_is_told_of_unproved_clients_has_a_ceiling(
+    scene: Scene, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries about whoever names a client, or shows its token, without proving to be it: so many a minute.
+
+    From there on none of them has a turn to write of its own, for which those who may write would have to wait.
+    """
     provider, audit = scene.provider, scene.provider.gateway.audit
     forged = PrivateKeySigner.generate("ES256", key_id=scene.rp.signer.key_id)
     code = {"assertion": "oidc.client_unproved", "token": "oidc.token_misused"}[way]
@@ -95,6 +100,11 @@ def test_what_is_told_of_unproved_clients_has_a_ceiling(scene: Scene, way: str) 
             audit.count_noise(session, source="192.0.2.1", code=code, at=provider.clock.now())
     assert attempt() == 401
     assert len(refusals(provider)) == 1
+    before, database = counted(provider), provider.gateway.database
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "write", lambda: pytest.fail("a turn to write for a stranger"))
+        assert [attempt() for _ in range(3)] == [401, 401, 401]
+    assert counted(provider) == before + 3
     provider.advance(minutes=1)
     assert attempt() == 401
     assert len(refusals(provider)) == 2
