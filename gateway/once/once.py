@@ -12,6 +12,12 @@ from sqlalchemy.orm import Session
 from gateway.once.expired import BATCH, delete_expired
 from gateway.once.models import UsedRow
 
+# Made once: every request that may be made only once asks this.
+_CLAIM = {
+    dialect.name: insert(UsedRow).on_conflict_do_nothing().returning(UsedRow.kind, UsedRow.digest)
+    for dialect, insert in ((sqlite.dialect, sqlite.insert), (postgresql.dialect, postgresql.insert))
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -47,11 +53,9 @@ def first_uses(connection: Connection, claims: Sequence[Claim]) -> list[bool]:
     if not claims:
         return []
     rows = {(claim.kind, claim.digest): claim.expires_at for claim in claims}
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     # In one order, so that two transactions which claim the same values wait for each other and never in a circle.
     values = [{"kind": kind, "digest": digest, "expires_at": rows[kind, digest]} for kind, digest in sorted(rows)]
-    claim = insert(UsedRow).on_conflict_do_nothing().returning(UsedRow.kind, UsedRow.digest)
-    first = {(kind, digest) for kind, digest in connection.execute(claim, values)}
+    first = {(kind, digest) for kind, digest in connection.execute(_CLAIM[connection.dialect.name], values)}
     told = []
     for name in ((one.kind, one.digest) for one in claims):
         told.append(name in first)
