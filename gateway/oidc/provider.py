@@ -338,7 +338,7 @@ def assemble_provider(
         sandbox=sandbox,
         possession=possession,
         key_sets=key_sets,
-        requests=Requests(database=database, key_sets=key_sets, endpoints=endpoints),
+        requests=Requests(database=database, key_sets=key_sets, endpoints=endpoints, clock=clock),
         pushed_requests=PushedRequests(
             database=database,
             audit=audit,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.clock import Clock
 from gateway.db import Database
 from gateway.directory.members import find_client
 from gateway.oidc.authorization.pushed import PREFIX, find_pushed, parse_reference
@@ -35,6 +36,7 @@ class Requests:
     database: Database
     key_sets: KeySets
     endpoints: Endpoints
+    clock: Clock
 
     def resolve(self, sent: Parameters, *, arrived_at: datetime) -> Effective:
         """Return what a request asks in effect. `arrived_at` is when it first came, before anybody signed in.
@@ -79,7 +81,12 @@ class Requests:
             return Effective(parameters=sent, sent=sent)
         try:
             parameters = verify_request_object(
-                request_object, client=client, key_sets=self.key_sets, endpoints=self.endpoints, now=arrived_at
+                request_object,
+                client=client,
+                key_sets=self.key_sets,
+                endpoints=self.endpoints,
+                now=self.clock.now(),
+                arrived_at=arrived_at,
             )
         except AuthorizationRefused as problem:
             return Effective(parameters=sent, sent=sent, problem=problem)

@@ -53,10 +53,18 @@ class Signed:
 
 
 def verify_request_object(
-    unverified: str, *, client: Client, key_sets: KeySets, endpoints: Endpoints, now: datetime
+    unverified: str,
+    *,
+    client: Client,
+    key_sets: KeySets,
+    endpoints: Endpoints,
+    now: datetime,
+    arrived_at: datetime | None = None,
 ) -> Parameters:
     """Return the parameters that an object asks with, `client_id` among them; raises `RequestObjectInvalid`.
 
+    `arrived_at`, if that was before now, is when it had to be in its time. Its client's keys are today's: how often
+    they are fetched goes by the time it is, or whoever comes back with something old could have them fetched at will.
     Call it outside any transaction: the client's keys may have to be fetched.
     """
     try:
@@ -67,7 +75,7 @@ def verify_request_object(
         claims = parse_claims(verified)
     except GatewayError as error:
         raise RequestObjectInvalid(f"The request object cannot be verified: {error.public}") from error
-    signed = Signed(claims=claims, typ=typ, client=client, endpoints=endpoints, now=now)
+    signed = Signed(claims=claims, typ=typ, client=client, endpoints=endpoints, now=arrived_at or now)
     for check in CHECKS:
         check(signed)
     return _parameters(signed)

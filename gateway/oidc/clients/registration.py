@@ -156,8 +156,7 @@ class Registrations:
             if find_client(session, client_id) is None or find_registration_limits(session, client_id, token) is None:
                 return NotAllowed()
             secret = self.registrar.write(session, client, by=BY_CLIENT, now=now)
-            settle_registration_token(session, client_id, token)
-            own = issue_registration_token(session, client_id, allowed, now=now)
+            own = issue_registration_token(session, client_id, allowed, used=token, now=now)
             return self._told(session, client_id, secret=secret, registration_token=own)
 
     def end(self, client_id: str, token: str, *, now: datetime) -> Answer:

@@ -92,14 +92,16 @@ def purge_initial_tokens(session: Session, *, now: datetime, limit: int = BATCH)
     return delete_expired(session, InitialAccessTokenRow, now=now, limit=limit)
 
 
-def issue_registration_token(session: Session, client_id: str, limits: Limits, *, now: datetime) -> str:
-    """Make a client's own token. The one before works until the new one is used: its answer may have been lost."""
+def issue_registration_token(
+    session: Session, client_id: str, limits: Limits, *, used: str | None = None, now: datetime
+) -> str:
+    """Make a client's own token. The one `used` for that works until the new one is: its answer may be lost."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     row = session.get(RegistrationTokenRow, client_id)
     if row is None:
-        row = RegistrationTokenRow(client_id=client_id, earlier_hash=None, limits=limits.as_stored())
-    else:
-        row.earlier_hash = row.token_hash
+        row = RegistrationTokenRow(client_id=client_id, limits=limits.as_stored())
+    # Of one whose answer was lost before, nobody has used the token: it is forgotten, and not the one that works.
+    row.earlier_hash = hash_of(used) if used is not None else None
     row.token_hash, row.issued_at = hash_of(token), now
     session.add(row)
     session.flush()

@@ -280,6 +280,18 @@ def test_a_change_replaces_everything_and_brings_another_token(office: Office) -
     assert office.relying_party(told).client.redirect_uris == ("http://localhost:9/moved",)
 
 
+def test_however_many_answers_are_lost_the_token_a_client_has_works(office: Office) -> None:
+    told = office.registered()
+    address, first = told["registration_client_uri"], told["registration_access_token"]
+    lost = [office.send("PUT", address, token=first, body=what_it_sent(told)) for _ in range(3)]
+    assert [answer.status_code for answer in lost] == [200, 200, 200]
+    # Of the answers the newest alone counts: whoever kept one that got lost has nothing.
+    *older, newest = [answer.json()["registration_access_token"] for answer in lost]
+    assert [office.send("GET", address, token=token).status_code for token in older] == [401, 401]
+    assert office.send("GET", address, token=newest).status_code == 200
+    assert office.send("GET", address, token=first).status_code == 401
+
+
 @pytest.mark.parametrize(
     "changes",
     [

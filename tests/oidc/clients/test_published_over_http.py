@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -15,6 +16,7 @@ from gateway.oidc.clients.registration_tokens import issue_initial_token
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
 from tests.kit.oidc_world import COUNCIL, OidcWorld, in_this_process
+from tests.kit.pushing import by_value, request_object
 from tests.oidc.clients.publishing import Publisher, publishing
 
 CALLBACK = "http://localhost:9/callback"
@@ -60,6 +62,25 @@ def test_a_stranger_who_names_a_client_makes_its_server_no_work(world: OidcWorld
         assert rp.ask(grant_type="client_credentials", assertion=rp.assertion(signer=stranger)).status_code == 401
     assert rp.ask(grant_type="client_credentials").status_code == 200
     assert len(publisher.visits) == 1
+
+
+def test_what_came_back_late_has_no_keys_fetched_more_often(world: OidcWorld, publisher: Publisher) -> None:
+    """Sign-ins that were begun at different times and wait, with a key that their client has given up since."""
+    own, later = PrivateKeySigner.generate("ES256"), PrivateKeySigner.generate("ES256")
+    publisher.publish({"keys": [own.public_jwk()]})
+    rp = world.relying_party(signer=own, keys=(), oauth=OAuthSettings(jwks_uri=publisher.url()))
+    waiting = []
+    for _ in range(2):
+        page = world.browser().get(by_value(rp, request_object(rp)[0]))
+        waiting.append(dict(parse_qsl(urlsplit(page.url).query))["next"])
+        world.advance(minutes=2)
+    publisher.publish({"keys": [later.public_jwk()]})
+    world.advance(minutes=10)
+    assert replace(rp, signer=later).ask(grant_type="client_credentials").status_code == 200
+    before = len(publisher.visits)
+    for path in waiting * 3:
+        assert world.browser().get(path).status_code == 400
+    assert len(publisher.visits) == before
 
 
 def test_a_sector_is_declared_once_and_for_all(world: OidcWorld, publisher: Publisher) -> None:
