@@ -21,6 +21,7 @@ from gateway.identity.assurance import reaches
 from gateway.oidc.errors import TokenRefused
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow
 from gateway.oidc.tokens.access_tokens import VerifiedAccessToken, write_tokens
+from gateway.oidc.tokens.caller import check_actors
 from gateway.oidc.tokens.token_request import GrantRefused, TokenRequest
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -117,6 +118,8 @@ def check_strength(request: TokenRequest, shown: _Shown) -> None:
 def _shown(request: TokenRequest) -> _Shown:
     try:
         token = request.issuing.access_tokens.find(request.session, request.needed("subject_token"), now=request.now)
+        # What was exchanged under a registration that was withdrawn since is no beginning for anything.
+        check_actors(request.session, token)
     except TokenRefused as error:
         raise _unusable() from error
     # A token made of one that ends now would have no life; the leeway for others' clocks is not given away.

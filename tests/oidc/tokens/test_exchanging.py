@@ -191,8 +191,9 @@ def test_a_registration_withdrawn_ends_what_was_exchanged_under_it(provider: Oid
     provider.change_client(replace(records.client, oauth=OAuthSettings()))
     with pytest.raises(TokenRefused):
         caller_of(provider, made)
-    # Nor do those who serve other resources hear anything else.
+    # Nor do those who serve other resources hear anything else, and nobody goes on from there.
     assert introspect(records, made) == {"active": False}
+    assert exchange(system(provider, through=(records,)), made).json()["error"] == "invalid_request"
 
 
 def test_who_acts_for_an_officer_learns_nothing_about_them_from_userinfo(provider: OidcWorld) -> None:
