@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from benchmarks.connection import Answer, Connection, one_each
 from benchmarks.figures import Figure, Work
-from benchmarks.floor import CLIENTS, Floor
+from benchmarks.floor import THREADS, WORKERS, Floor
 from benchmarks.measuring import OutOfWork, run_for
 from benchmarks.over_http import NotGranted, gateway_time, with_spent
 from gateway.clock import SystemClock
@@ -28,6 +28,8 @@ from gateway.wire.signer import PrivateKeySigner
 from tests.kit.oidc_world import challenge_of, hidden_fields
 from tests.kit.world import World
 
+CLIENTS = WORKERS * THREADS
+"""As many as are answered at once: what one waits for, another uses."""
 MOST_A_SECOND = 2500
 """Above anything that could happen: each assertion works once, and all are signed before the clock starts."""
 REDIRECT_URI = "http://localhost:9/callback"
