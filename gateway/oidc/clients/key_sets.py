@@ -43,6 +43,8 @@ STALE_AT_MOST = timedelta(hours=24)
 MEDIA_TYPES = ("application/json", "application/jwk-set+json")
 LONGEST_WAIT = SECONDS + 1
 LOOK_AGAIN_SECONDS = 0.1
+MOST_WAITING = 2
+"""How many threads of a process may wait for servers that gave nothing last time; for the others there is no key."""
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s])")
 
 
@@ -115,6 +117,10 @@ class KeySets:
     database: Database
     http: HttpClient
     _turns: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
+    _gave_nothing: set[str] = field(default_factory=set, repr=False)
+    _waiting: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(MOST_WAITING), repr=False
+    )
 
     def keys_of(self, client: Client, *, kid: str | None, now: datetime) -> tuple[Jwk, ...]:
         """Return the public keys of a client, of which `kid` is needed; none when they cannot be had.
@@ -126,7 +132,10 @@ class KeySets:
             return client.keys
         known = self._known(client.client_id, uri)
         if known is None or known.wants_fetching(kid, now) or (known.in_flight(now) and not known.has(kid)):
-            known = self._refreshed(client.client_id, uri, known, kid=kid, now=now)
+            with self._patience_with(client.client_id) as there_is:
+                if there_is:
+                    known = self._refreshed(client.client_id, uri, known, kid=kid, now=now)
+                    self._remember(client.client_id, answered=known is not None and known.has(kid))
         return known.keys if known is not None and known.usable(now) else ()
 
     def _refreshed(
@@ -189,6 +198,22 @@ class KeySets:
                 attempted_at=row.attempted_at,
                 failure=row.failure,
             )
+
+    @contextmanager
+    def _patience_with(self, client_id: str) -> Iterator[bool]:
+        # Anybody can name a client whose server hangs. For one that gave nothing last time, few threads of all wait.
+        if client_id not in self._gave_nothing:
+            yield True
+            return
+        mine = self._waiting.acquire(blocking=False)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._waiting.release()
+
+    def _remember(self, client_id: str, *, answered: bool) -> None:
+        (self._gave_nothing.discard if answered else self._gave_nothing.add)(client_id)
 
     @contextmanager
     def _turn(self, client_id: str, *, seconds: float) -> Iterator[bool]:

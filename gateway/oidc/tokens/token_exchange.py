@@ -4,8 +4,8 @@ The officer stays the subject, with the strength and time of their own sign-in; 
 and the actor (`act`, §4.1), and those before it stand inside, down to the one the officer signed in to. Who may act
 through whom is registered (`may_act_through`) and asked here, each time; so no token says it in advance (`may_act`).
 
-The new token belongs to the officer's family and is made from the one shown: it ends no later, opens no more, and is
-taken back with either.
+The new token belongs to the officer's family and is made from the one shown: it ends no later, has no other scopes, and
+is taken back with either. It opens the resources of the system that asks, which may be others than the first one's.
 """
 
 from collections.abc import Mapping
@@ -49,6 +49,7 @@ def exchange_token(request: TokenRequest) -> dict[str, Any]:
     shown = _shown(request)
     check_may_act(request, shown)
     check_strength(request, shown)
+    check_sender(request, shown)
     scope = _scope(request, shown)
     issued = request.issuing.for_actor(
         request.session,
@@ -113,6 +114,12 @@ def check_strength(request: TokenRequest, shown: _Shown) -> None:
     sharing = request.issuing.endpoints.sharing in request.chosen_resources(request.client.resources)
     if sharing and not reaches(shown.officer.kind, shown.family.acr, minimum=STRENGTH_FOR_SHARING):
         raise GrantRefused("invalid_target", f"This resource needs a sign-in at {STRENGTH_FOR_SHARING}")
+
+
+def check_sender(request: TokenRequest, shown: _Shown) -> None:
+    """RFC 9700 §2.2.1: what only its sender can use is not turned into what anybody can who finds it."""
+    if "cnf" in shown.token.claims and not request.constraint.as_claims():
+        raise GrantRefused("invalid_request", "The subject_token is bound to a key: prove one, by DPoP or certificate")
 
 
 def _shown(request: TokenRequest) -> _Shown:

@@ -63,7 +63,11 @@ class GrantAsked:
         """RFC 8707 §2.2: some of the granted resources, or all where none is named; raises `GrantRefused`."""
         if any(resource not in granted for resource in self.resources):
             raise GrantRefused("invalid_target", "The resource was not granted to this client")
-        return self.resources or granted
+        chosen = self.resources or granted
+        # Whoever a token is for can read it: the servers of two members would have its name for a person in common.
+        if sum(not self.issuing.is_ours((resource,)) for resource in chosen) > 1:
+            raise GrantRefused("invalid_target", "Ask for one token for each resource that is a member's own")
+        return chosen
 
     def chosen_scope(self, granted: str) -> str:
         """RFC 6749 §6: some of the granted scopes, or all where none is named; raises `GrantRefused`."""

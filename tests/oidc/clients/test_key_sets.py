@@ -3,9 +3,10 @@
 import json
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.directory.members import Client, ClientKind, Member, record_client,
 from gateway.directory.oauth import OAuthSettings
 from gateway.errors import GatewayError
 from gateway.oidc.clients.key_rules import KeysUnusable
-from gateway.oidc.clients.key_sets import LARGEST_BYTES, KeySets, fetch_keys
+from gateway.oidc.clients.key_sets import LARGEST_BYTES, MOST_WAITING, KeySets, fetch_keys
 from gateway.outgoing.http_client import AddressForbidden, AnswerTooLarge, HttpClient, TooSlow
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import MIDDAY
@@ -180,6 +181,23 @@ def test_a_known_key_does_not_wait_for_a_slow_address(asking: Asking, publisher:
         assert not refreshing.done()
         publisher.gate.set()
         assert refreshing.result() == ["one"]
+
+
+def test_few_threads_wait_for_an_address_that_gave_nothing_last_time(asking: Asking, publisher: Publisher) -> None:
+    publisher.status = 500
+    assert asking.kids("one", MIDDAY) == []
+    publisher.publish(jwks(ONE))
+    publisher.gate.clear()
+    later = MIDDAY + timedelta(minutes=2)
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(asking.kids, "one", later) for _ in range(20)]
+        # All but those few are answered while the address still hangs.
+        refused = [one.result() for one in islice(as_completed(waiting), 20 - MOST_WAITING)]
+        assert refused == [[]] * (20 - MOST_WAITING)
+        publisher.gate.set()
+        assert sorted(one.result() for one in waiting) == [[]] * (20 - MOST_WAITING) + [["one"]] * MOST_WAITING
+    # It answered: from now on everybody may wait for it again.
+    assert asking.kids("one", later + timedelta(minutes=6)) == ["one"]
 
 
 def test_nothing_is_locked_while_a_fetch_takes_its_time(asking: Asking, publisher: Publisher) -> None:

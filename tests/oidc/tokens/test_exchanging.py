@@ -231,3 +231,32 @@ def test_the_new_token_is_bound_to_the_key_of_the_system_that_asked(provider: Oi
     assert told["act"]["sub"] == records.client.client_id
     with pytest.raises(TokenRefused):
         caller_of(provider, answer["access_token"])
+
+
+def test_a_token_bound_to_a_key_is_not_turned_into_one_that_anybody_can_use(provider: OidcWorld) -> None:
+    portal, key = portal_of(provider), PrivateKeySigner.generate("ES256")
+    records = system(provider, through=(portal,))
+    code, verifier = portal.code(provider.signed_in(provider.officer()), resource=API)
+    redirect_uri = portal.client.redirect_uris[0]
+    redemption = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
+    bound = with_proof(portal, key, redirect_uri=redirect_uri, **redemption).json()
+    assert bound["token_type"] == "DPoP"
+    refused = exchange(records, bound["access_token"])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+    asked = {"grant_type": EXCHANGE, "subject_token": bound["access_token"], "subject_token_type": ACCESS_TOKEN}
+    # Bound to the key of the system that asks, which is another one.
+    given = with_proof(records, PrivateKeySigner.generate("ES256"), **asked).json()
+    assert given["token_type"] == "DPoP"
+
+
+def test_no_token_can_be_read_by_the_servers_of_two_members(provider: OidcWorld) -> None:
+    others = "https://other.council.example/v1"
+    portal = provider.relying_party(resources=(API, others, provider.sharing))
+    browser = provider.signed_in(provider.officer())
+    code, verifier = portal.code(browser, resource=[API, others])
+    refused = portal.redeem(code, verifier)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
+    # The code is as good as before for one of them, and one may stand beside the gateway's own.
+    assert unverified_claims(portal.redeem(code, verifier, resource=API).json()["access_token"])["aud"] == API
+    code, verifier = portal.code(browser, resource=[others, provider.sharing])
+    assert portal.redeem(code, verifier).status_code == 200

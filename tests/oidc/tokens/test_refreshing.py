@@ -156,7 +156,7 @@ def test_a_client_that_lost_the_grant_refreshes_no_more(provider: OidcWorld) -> 
 
 def test_what_a_client_lost_since_the_sign_in_is_not_refreshed(provider: OidcWorld) -> None:
     """What a registration is reduced to is all there is, for those who signed in before as well."""
-    rp, api, other = provider.relying_party(), "https://cases.council.example/v1", "https://rents.council.example/v1"
+    rp, api, other = provider.relying_party(), "https://cases.council.example/v1", provider.sharing
     provider.change_client(replace(rp.client, resources=(api, other)))
     token = first_tokens(provider, rp, resource=[api, other])["refresh_token"]
     provider.change_client(replace(rp.client, resources=(api,), scopes=("openid", "offline_access")))
@@ -165,7 +165,7 @@ def test_what_a_client_lost_since_the_sign_in_is_not_refreshed(provider: OidcWor
     left = refresh(rp, token).json()
     claims = unverified_claims(left["access_token"])
     assert (claims["aud"], claims["scope"], left["scope"]) == (api, "openid offline_access", "openid offline_access")
-    provider.change_client(replace(rp.client, resources=(provider.sharing,)))
+    provider.change_client(replace(rp.client, resources=("https://rents.council.example/v1",)))
     assert refresh(rp, left["refresh_token"]).json()["error"] == "invalid_target"
 
 
