@@ -22,8 +22,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
-from sqlalchemy import CursorResult, Update, func, select, update
+from sqlalchemy import CursorResult, FromClause, Select, Update, Uuid, column, func, select, update
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from gateway.audit.errors import LogForked
@@ -184,9 +187,7 @@ class Sequencer:
                 return False
         with self._database.write() as session:
             size = session.scalars(select(LogHeadRow.size).where(LogHeadRow.id == 1).with_for_update()).one()
-            batch = waiting.subquery()
-            place = (func.row_number().over(order_by=batch.c.id) - 1).label("place")
-            numbered = select(batch.c.id, place).subquery()
+            numbered = _numbered(session, waiting)
             counted = _rows_changed(
                 session,
                 update(EventRow)
@@ -280,6 +281,18 @@ def _lock_if_free(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _numbered(session: Session, waiting: Select[UUID]) -> FromClause:
+    """Return the ids that wait as rows of `id` and `place`, which counts from 0."""
+    if session.get_bind().dialect.name != "postgresql":
+        batch = waiting.subquery()
+        return select(batch.c.id, (func.row_number().over(order_by=batch.c.id) - 1).label("place")).subquery()
+    # As values, so that the server knows how many they are. Where its statistics are older than a backlog it believes
+    # in a handful of rows, compares each of thousands with each, and is stopped by the time limit again and again.
+    ids = sql_cast(list(session.scalars(waiting)), ARRAY(Uuid))
+    counted = func.unnest(ids).table_valued(column("id", Uuid), with_ordinality="nth").render_derived()
+    return select(counted.c.id, (counted.c.nth - 1).label("place")).subquery()
 
 
 def _rows_changed(session: Session, statement: Update) -> int:

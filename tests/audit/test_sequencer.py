@@ -448,3 +448,21 @@ def test_killed_sequencers_and_writers_leave_a_log_that_verifies(log: TestLog, s
 def assert_exactly(log: TestLog, ids: list[UUID]) -> None:
     leaves = log.assert_verifies()
     assert sorted(leaf.event_id for leaf in leaves) == sorted(map(str, ids))
+
+
+@pytest.mark.postgresql
+def test_a_backlog_is_numbered_whatever_the_servers_statistics_say(log: TestLog) -> None:
+    log.record(2_000)
+    log.publish()
+    with log.database.engine.connect() as connection:
+        # As they are after a quiet time: next to nothing ever waits for its index.
+        connection.execute(text("ANALYZE audit_events"))
+        connection.execute(text("ALTER TABLE audit_events SET (autovacuum_enabled = off)"))
+        connection.commit()
+    try:
+        log.record(40_000)
+        assert log.publish() == 40_000
+    finally:
+        with log.database.engine.connect() as connection:
+            connection.execute(text("ALTER TABLE audit_events RESET (autovacuum_enabled)"))
+            connection.commit()
