@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from flask import Flask
 from hypothesis import settings
 
@@ -183,6 +184,13 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Undo what a command run in this process set up for its own log lines: how many of them are written, and where."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
