@@ -97,6 +97,9 @@ class _Known:
         unanswered = self.failure is None and (self.fetched_at is None or self.fetched_at < self.attempted_at)
         return unanswered and abs(now - self.attempted_at) < timedelta(seconds=LONGEST_WAIT)
 
+    def answered(self, now: datetime) -> bool:
+        return self.failure is None and not self.in_flight(now)
+
     def has(self, kid: str | None) -> bool:
         return bool(self.keys) and (kid is None or any(key["kid"] == kid for key in self.keys))
 
@@ -135,7 +138,8 @@ class KeySets:
             with self._patience_with(client.client_id) as there_is:
                 if there_is:
                     known = self._refreshed(client.client_id, uri, known, kid=kid, now=now)
-                    self._remember(client.client_id, answered=known is not None and known.has(kid))
+                    # Whether it has this very key says nothing of it: anybody can invent a `kid`.
+                    self._remember(client.client_id, answered=known is not None and known.answered(now))
         return known.keys if known is not None and known.usable(now) else ()
 
     def _refreshed(

@@ -200,6 +200,19 @@ def test_few_threads_wait_for_an_address_that_gave_nothing_last_time(asking: Ask
     assert asking.kids("one", later + timedelta(minutes=6)) == ["one"]
 
 
+def test_invented_kids_do_not_make_an_address_one_that_gives_nothing(asking: Asking, publisher: Publisher) -> None:
+    assert asking.kids("invented", MIDDAY) == ["one"]
+    publisher.publish(jwks(TWO))
+    publisher.gate.clear()
+    later = MIDDAY + timedelta(minutes=2)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(asking.kids, "two", later) for _ in range(8)]
+        while len(publisher.visits) < 2:
+            assert not any(one.done() for one in waiting)
+        publisher.gate.set()
+        assert [one.result() for one in waiting] == [["two"]] * 8
+
+
 def test_nothing_is_locked_while_a_fetch_takes_its_time(asking: Asking, publisher: Publisher) -> None:
     publisher.gate.clear()
     with ThreadPoolExecutor(1) as pool:
