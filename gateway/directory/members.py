@@ -62,6 +62,8 @@ class Client:
     """The pairwise sector: the member's code unless the client declares its own sector identifier."""
     oauth: OAuthSettings = field(default_factory=OAuthSettings)
     """What its registration says about OAuth and OpenID Connect."""
+    revision: str = field(default="", compare=False, repr=False)
+    """Which writing of the registration this is; made by the database's side, and no part of what is registered."""
 
     def key(self, kid: str) -> Jwk | None:
         """Return the registered public key with this `kid`, or `None`."""
@@ -124,10 +126,11 @@ def find_registration(session: Session, client_id: str) -> tuple[Client, datetim
     return (_client(row), row.created_at) if row is not None else None
 
 
-def active_clients(connection: Connection, client_ids: Collection[str]) -> frozenset[str]:
-    """Return which of these clients are active, and their members too."""
+def active_revisions(connection: Connection, client_ids: Collection[str]) -> dict[str, str]:
+    """Return the revision of each of these clients that is active, and whose member is too."""
     # One after the other: they are few, and a question about several is made anew each time.
-    return frozenset(one for one in client_ids if connection.scalar(_ACTIVE_REVISION, {"client_id": one}) is not None)
+    found = {one: connection.scalar(_ACTIVE_REVISION, {"client_id": one}) for one in client_ids}
+    return {client_id: revision for client_id, revision in found.items() if revision is not None}
 
 
 def list_members(session: Session) -> tuple[Member, ...]:
@@ -163,7 +166,7 @@ def record_client(session: Session, client: Client, *, at: datetime) -> bool:
     row.jwks = {"keys": [dict(key) for key in values.pop("keys")]}
     row.sector = values.pop("sector") or client.member_code
     row.oauth = client.oauth.as_stored()
-    del values["oauth"]
+    del values["oauth"], values["revision"]
     for name in ("client_id", "member_code", "name", "active"):
         setattr(row, name, values.pop(name))
     for name, items in values.items():
@@ -193,4 +196,5 @@ def _client(row: ClientRow) -> Client:
         account_kinds=tuple(row.account_kinds),
         sector=row.sector,
         oauth=OAuthSettings.from_stored(row.oauth),
+        revision=row.revision,
     )

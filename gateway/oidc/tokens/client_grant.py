@@ -24,7 +24,7 @@ def prepared_grant(asked: GrantAsked, _session: Session) -> Grant:
     """Make the token without writing; raises `GrantRefused`."""
     issued = _issued(asked)
     entry = asked.audit.prepared(asked.issued_event(ISSUED, issued), at=asked.now)
-    return Grant(client_id=asked.client.client_id, issued=issued, entry=entry)
+    return Grant(client=asked.client, issued=issued, entry=entry)
 
 
 def _issued(asked: GrantAsked) -> IssuedTokens:

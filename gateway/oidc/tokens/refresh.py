@@ -89,7 +89,7 @@ def prepared_refresh(asked: GrantAsked, session: Session) -> Grant | None:
         return None
     event = asked.issued_event(REFRESHED, refreshed.issued, family=family, account=refreshed.account)
     return Grant(
-        client_id=asked.client.client_id,
+        client=asked.client,
         issued=refreshed.issued,
         entry=asked.audit.prepared(event, at=asked.now),
         refreshed=Rotation(token_hash=token.token_hash, account_id=family.account_id, used=refreshed.used),

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, select, update
 from gateway.audit.append import AuditLog, PreparedEntry
 from gateway.audit.recording import GroupCommit
 from gateway.db import Database
-from gateway.directory.members import active_clients
+from gateway.directory.members import Client, active_revisions
 from gateway.identity.accounts import active_accounts
 from gateway.oidc.models import AuthorizationRow, RefreshTokenRow
 from gateway.oidc.tokens.access_tokens import write_tokens
@@ -56,7 +56,8 @@ class Rotation:
 class Grant:
     """A grant that was judged and signed."""
 
-    client_id: str
+    client: Client
+    """As it was when this was judged."""
     issued: IssuedTokens
     entry: PreparedEntry
     refreshed: Rotation | None = None
@@ -78,7 +79,7 @@ class GrantsTogether:
         return grant.written
 
     def _write(self, connection: Connection, grants: Sequence[Grant]) -> None:
-        good = _of_active_clients(connection, _one_a_token(grants))
+        good = _of_unchanged_clients(connection, _one_a_token(grants))
         # Claims before rows are locked, as in a transaction of its own: nobody waits for each other in a circle.
         first = _claimed(connection, good)
         written = _still_good(connection, first)
@@ -111,15 +112,17 @@ def _one_a_token(grants: Sequence[Grant]) -> list[Grant]:
     return kept
 
 
-def _of_active_clients(connection: Connection, grants: Sequence[Grant]) -> list[Grant]:
-    # Asked again here: between the look at client and person and this turn to write, either may have been disabled.
-    clients = active_clients(connection, {grant.client_id for grant in grants})
+def _of_unchanged_clients(connection: Connection, grants: Sequence[Grant]) -> list[Grant]:
+    # Asked again here: between the look at client and person and this turn to write, either may have been disabled, and
+    # the client's registration may have been written anew.
+    revisions = active_revisions(connection, {grant.client.client_id for grant in grants})
     people = {grant.refreshed.account_id for grant in grants if grant.refreshed is not None}
     accounts = active_accounts(connection, people) if people else frozenset()
     return [
         grant
         for grant in grants
-        if grant.client_id in clients and (grant.refreshed is None or grant.refreshed.account_id in accounts)
+        if revisions.get(grant.client.client_id) == grant.client.revision
+        and (grant.refreshed is None or grant.refreshed.account_id in accounts)
     ]
 
 

@@ -100,6 +100,17 @@ def test_a_client_disabled_meanwhile_gets_no_token(world: OidcWorld, monkeypatch
     assert rows(world) == before
 
 
+def test_a_client_that_loses_a_resource_meanwhile_gets_no_token_for_it(
+    world: OidcWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rp = world.relying_party()
+    before = rows(world)
+    with just_before_writing(monkeypatch, lambda: world.change_client(replace(rp.client, resources=()))):
+        answer = rp.ask(grant_type="client_credentials", resource=world.sharing)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_target")
+    assert rows(world) == before
+
+
 def test_a_refusal_that_was_first_tried_together_is_told_by_its_own_reason(
     world: OidcWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
