@@ -47,6 +47,7 @@ from gateway.policy.engine import PolicyEngine
 from gateway.settings import Settings
 from gateway.sharing import views as sharing_views
 from gateway.sharing.exchange import views as exchange_views
+from gateway.sharing.exchange.asking import Asker
 from gateway.sharing.exchange.exchange import Broker
 from gateway.sharing.exchange.listing import find_exchange
 from gateway.sharing.exchange.outcomes import Registrar, receipt_of
@@ -242,11 +243,14 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         registrar=registrar,
         translator=Translator(pairwise=people.pairwise, references=people.references),
         retry_keys=retry_keys,
-        http=_outgoing(settings),
-        signer=exchange_signer,
+        asker=Asker(
+            http=_outgoing(settings),
+            signer=exchange_signer,
+            issuer=settings.issuer,
+            clock=clock,
+            timeout=settings.provider_timeout,
+        ),
         clock=clock,
-        issuer=settings.issuer,
-        provider_timeout=settings.provider_timeout,
         lease=settings.exchange_lease,
     )
     provider = assemble_provider(

@@ -10,6 +10,7 @@ import gateway.oidc.clients.models
 import gateway.oidc.models
 import gateway.once.models
 import gateway.outbox.models
+import gateway.policy.models
 import gateway.sharing.agreements.models
 import gateway.sharing.catalogue.models
 import gateway.sharing.exchange.models  # noqa: F401 - all of these: each room's tables hang themselves on Base

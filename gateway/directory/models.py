@@ -22,6 +22,8 @@ class MemberRow(Base):
     kind: Mapped[str] = mapped_column(String(40))
     active: Mapped[bool]
     jwks: Mapped[dict[str, Any]] = mapped_column(json_list)
+    functions: Mapped[list[str] | None] = mapped_column(json_list)
+    contacts: Mapped[list[dict[str, str]] | None] = mapped_column(json_list)
     created_at: Mapped[instant]
 
 

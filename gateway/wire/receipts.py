@@ -37,8 +37,10 @@ class Receipt:
 
     `issued_at` is RFC 3339 UTC with `Z`; `issuer` the gateway's issuer URL; `consumer` and `provider` are member codes;
     digests are base64url SHA-256, as made by `canonical.digest_b64`; `subject` is `{"sub": …}` (the consumer's own
-    pseudonym), `{"matched": true}` or None; `handle` is the one-time name the provider's record uses for the person;
-    `log_entry` is the leaf hash in standard base64.
+    pseudonym), `{"matched": true, "level": …}` or None; `handle` is the one-time name the
+    provider's record uses for the person; `log_entry` is the leaf hash in standard base64; `provider_key` and
+    `client_key` are RFC 7638 thumbprints of the keys that signed the provider's record and the consumer's request;
+    `checks_digest` is that of the JWT in which the gateway states checks that it computed.
     """
 
     exchange: str
@@ -63,6 +65,9 @@ class Receipt:
     fields_disclosed: tuple[str, ...]
     fields_withheld: tuple[str, ...]
     log_entry: str
+    provider_key: str | None = None
+    client_key: str | None = None
+    checks_digest: str | None = None
 
 
 def issue_receipt(receipt: Receipt, *, signer: Signer) -> str:
@@ -100,6 +105,8 @@ _TEXT = (
     "request_digest",
     "log_entry",
 )
+# Members that older receipts do not have.
+_SINCE = ("provider_key", "client_key", "checks_digest")
 _TEXT_OR_NONE = (
     "provider",
     "agreement",
@@ -107,11 +114,13 @@ _TEXT_OR_NONE = (
     "legal_gateway",
     "handle",
     "provider_jwt_digest",
+    *_SINCE,
 )
 
 
 def _receipt_from(members: Mapping[str, Any]) -> Receipt:
     names = [field.name for field in fields(Receipt)]
+    members = {**dict.fromkeys(_SINCE), **members}
     missing = [name for name in names if name not in members]
     if missing:
         raise InvalidReceipt(f"{missing[0]} is missing")

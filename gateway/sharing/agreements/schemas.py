@@ -2,19 +2,23 @@
 
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from gateway.sharing.agreements.errors import AgreementInvalid
 from gateway.sharing.agreements.terms import (
     AgreementDocument,
     ApprovalRecord,
+    Check,
     Conditions,
     Contact,
+    EndToEnd,
     Exclusion,
+    Hours,
     ImpactAssessment,
     LegalBasis,
     Parties,
     Party,
+    QueryBudget,
     Retention,
     Terms,
 )
@@ -23,6 +27,9 @@ from gateway.wire.canonical import canonical_json
 
 REFERENCE = validate.Regexp(r"\A[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*\Z", error="Capital letters, digits and hyphens.")
 CODE = validate.Regexp(r"\A[A-Za-z0-9][A-Za-z0-9/._-]{0,99}\Z", error="Not a code.")
+TIME = validate.Regexp(r"\A(?:[01][0-9]|2[0-3]):[0-5][0-9]\Z", error="Not a time of day, HH:MM.")
+THUMBPRINT = validate.Regexp(r"\A[A-Za-z0-9_-]{43}\Z", error="Not an RFC 7638 thumbprint (SHA-256).")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _text(most: int = 1000) -> fields.String:
@@ -88,6 +95,68 @@ class LegalBasisSchema(_ValueSchema):
     schedule_1 = fields.String(required=True, allow_none=True, validate=validate.Length(min=1, max=200))
 
 
+class HoursSchema(_ValueSchema):
+    """When may be asked."""
+
+    value = Hours
+    days = fields.List(
+        fields.String(validate=validate.OneOf(DAYS)), required=True, validate=[validate.Length(min=1), _once_each]
+    )
+    from_ = fields.String(required=True, data_key="from", validate=TIME)
+    until = fields.String(required=True, validate=TIME)
+
+    @validates_schema
+    def _in_order(self, data: dict[str, Any], **_options: object) -> None:
+        if data["from_"] >= data["until"]:
+            raise ValidationError("The hours end before they begin.", "until")
+
+
+class QueryBudgetSchema(_ValueSchema):
+    """How often may be asked about one person."""
+
+    value = QueryBudget
+    most = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=10_000))
+    days = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=366))
+
+
+class CheckSchema(_ValueSchema):
+    """A check."""
+
+    value = Check
+    name = fields.String(required=True, validate=CODE)
+    from_ = fields.List(
+        fields.String(validate=CODE),
+        required=True,
+        data_key="from",
+        validate=[validate.Length(min=1, max=100), _once_each],
+    )
+    computed_by = fields.String(required=True, validate=validate.OneOf(["gateway", "provider"]))
+    expression = _text(2000)
+    gives = fields.Raw(required=True)
+    description = _text()
+
+    @validates_schema
+    def _boolean_or_texts(self, data: dict[str, Any], **_options: object) -> None:
+        gives = data["gives"]
+        texts = isinstance(gives, list) and len(gives) > 1 and all(isinstance(text, str) and text for text in gives)
+        if gives != "boolean" and not (texts and len(set(gives)) == len(gives)):
+            raise ValidationError("Either boolean, or the list of texts that it can be.", "gives")
+
+    @post_load
+    def _value(self, data: dict[str, Any], **options: object) -> Any:
+        data["gives"] = [] if data["gives"] == "boolean" else data["gives"]
+        return super()._value(data, **options)
+
+
+class EndToEndSchema(_ValueSchema):
+    """Encryption from provider to consumer."""
+
+    value = EndToEnd
+    keys = fields.List(
+        fields.String(validate=THUMBPRINT), required=True, validate=[validate.Length(min=1, max=20), _once_each]
+    )
+
+
 class ConditionsSchema(_ValueSchema):
     """What must hold for each request."""
 
@@ -99,6 +168,12 @@ class ConditionsSchema(_ValueSchema):
     subject_kinds = fields.List(
         fields.String(validate=validate.OneOf(["sub", "match"])), required=True, validate=_once_each
     )
+    # What was signed before these were offered has none of them, and means what it meant.
+    own_area_only = Flag()
+    objection_lists = fields.List(fields.String(validate=CODE), validate=[validate.Length(min=1, max=20), _once_each])
+    hours = fields.Nested(HoursSchema)
+    queries_per_subject = fields.Nested(QueryBudgetSchema)
+    minimum_match = fields.String(validate=validate.OneOf(["exact", "strong", "fair", "weak"]))
 
 
 class RetentionSchema(_ValueSchema):
@@ -166,6 +241,8 @@ class TermsSchema(_ValueSchema):
     starts = _day()
     ends = _day()
     review = _day()
+    checks = fields.List(fields.Nested(CheckSchema), validate=validate.Length(min=1, max=50))
+    end_to_end = fields.Nested(EndToEndSchema)
 
     @post_load
     def _value(self, data: dict[str, Any], **options: object) -> Any:

@@ -46,6 +46,45 @@ class LegalBasis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """When may be asked: days (`mon` … `sun`), from and until `HH:MM`, all in the United Kingdom's civil time."""
+
+    days: tuple[str, ...]
+    from_: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryBudget:
+    """How often may be asked about one person: at most so many times in so many days."""
+
+    most: int
+    days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A question whose answer is computed from fields that are not disclosed themselves."""
+
+    name: str
+    from_: tuple[str, ...]
+    computed_by: str
+    """`gateway` or `provider`."""
+    expression: str
+    """CEL over the fields and `thresholds`."""
+    gives: tuple[str, ...]
+    """The texts that it can be; empty for a boolean."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndToEnd:
+    """Values are encrypted by the provider to the consumer: RFC 7638 thumbprints of the keys that may be used."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """What must hold for each request. Empty means no: an empty list allows nobody."""
 
@@ -54,6 +93,14 @@ class Conditions:
     minimum_acr: str
     case_reference_required: bool
     subject_kinds: tuple[str, ...]
+    own_area_only: bool = False
+    """Only people who live in the consumer's own area may be asked about: its code is the area's."""
+    objection_lists: tuple[str, ...] = ()
+    """Nothing is told of a person on one of these lists."""
+    hours: "Hours | None" = None
+    queries_per_subject: "QueryBudget | None" = None
+    minimum_match: str | None = None
+    """The weakest match level that is accepted where a person is named by attributes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +166,13 @@ class Terms:
     starts: date
     ends: date
     review: date
+    checks: tuple[Check, ...] = ()
+    end_to_end: EndToEnd | None = None
+
+    @property
+    def askable(self) -> tuple[str, ...]:
+        """Every name that may be asked for: fields, and checks."""
+        return (*self.fields, *(check.name for check in self.checks))
 
     @property
     def name(self) -> str:

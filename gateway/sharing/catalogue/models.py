@@ -20,6 +20,8 @@ class ServiceRow(Base):
     match: Mapped[document]
     answer_seconds: Mapped[float] = mapped_column(Float)
     max_answer_bytes: Mapped[int]
+    thresholds: Mapped[document | None]
+    max_attachment_bytes: Mapped[int | None]
     active: Mapped[bool]
     endpoint: Mapped[str | None] = mapped_column(String(2000))
     recorded_at: Mapped[instant]

@@ -13,6 +13,11 @@ NAME = validate.Regexp(r"\A[a-z][a-z0-9_]{0,63}\Z", error="Not a name.")
 TEXT = validate.Length(min=1, max=200)
 
 
+def _a_threshold(value: object) -> None:
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        raise ValidationError("A threshold is a number or a text.")
+
+
 class MatchSchema(StrictSchema):
     """How a person may be described."""
 
@@ -32,6 +37,10 @@ class ServiceSchema(StrictSchema):
     match = fields.Nested(MatchSchema, required=True)
     answer_seconds = fields.Float(required=True)
     max_answer_bytes = fields.Integer(required=True, strict=True)
+    thresholds = fields.Dict(
+        keys=fields.String(validate=NAME), values=fields.Raw(validate=_a_threshold), load_default=dict
+    )
+    max_attachment_bytes = fields.Integer(load_default=0, strict=True)
     schema = fields.Dict(keys=fields.String(), required=True)
 
     @post_load

@@ -1,7 +1,7 @@
 """Services as values, and the questions asked of the catalogue."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +39,10 @@ class Service:
     """How long after the request every answer that no record can be shared leaves, whatever the reason."""
     max_answer_bytes: int
     active: bool
+    thresholds: Mapping[str, float | str] = field(default_factory=dict, repr=False)
+    """Values that agreements' expressions name; known to gateway and provider, told to no consumer."""
+    max_attachment_bytes: int = 0
+    """How large a part may be that is fetched by itself; 0 where the service has none."""
     endpoint: str | None = None
     """Where the provider answers; absent until it has registered an address."""
 
@@ -74,6 +78,18 @@ def list_services(session: Session) -> tuple[Service, ...]:
     return tuple(_service(row) for row in session.scalars(select(ServiceRow).order_by(ServiceRow.id)))
 
 
+_COLUMNS = (
+    "provider",
+    "provider_client",
+    "kind",
+    "title",
+    "answer_seconds",
+    "max_answer_bytes",
+    "max_attachment_bytes",
+    "active",
+)
+
+
 def record_service(session: Session, service: Service, *, at: datetime) -> None:
     """Write a service, new or changed; `endpoint=None` leaves a recorded endpoint as it is.
 
@@ -82,8 +98,9 @@ def record_service(session: Session, service: Service, *, at: datetime) -> None:
     check_service(service)
     _check_registered(session, service)
     row = session.get(ServiceRow, service.id) or ServiceRow(id=service.id, endpoint=None)
-    for name in ("provider", "provider_client", "kind", "title", "answer_seconds", "max_answer_bytes", "active"):
+    for name in _COLUMNS:
         setattr(row, name, getattr(service, name))
+    row.thresholds = dict(service.thresholds)
     row.field_schema = dict(service.schema)
     row.match = {"attributes": list(service.match_attributes), "required": list(service.match_required)}
     row.endpoint = service.endpoint or row.endpoint
@@ -110,6 +127,7 @@ def check_endpoint(endpoint: str) -> None:
 
 
 # SD-JWT claims that are not fields (RFC 9901 §4.1, RFC 7519 §4.1): a field of that name could not be disclosed.
+MOST_ATTACHED = 100_000_000
 _RESERVED = frozenset({"iss", "aud", "sub", "jti", "iat", "exp", "nbf", "cnf", "vct", "status", "_sd", "_sd_alg"})
 _REFERENCES = ("$ref", "$dynamicRef")
 
@@ -148,10 +166,10 @@ def check_schema_is_closed(service: Service) -> None:
 
 def check_fields_are_described(service: Service) -> None:
     """Whoever signs an agreement must be able to read what a field means."""
-    for name, field in service.schema["properties"].items():
+    for name, described in service.schema["properties"].items():
         if name in _RESERVED:
             raise ServiceInvalid(f"{service.id}: {name} cannot be the name of a field")
-        if not isinstance(field, Mapping) or not str(field.get("description", "")).strip():
+        if not isinstance(described, Mapping) or not str(described.get("description", "")).strip():
             raise ServiceInvalid(f"{service.id}: the field {name} has no description")
 
 
@@ -167,6 +185,8 @@ def check_limits(service: Service) -> None:
     """Times and sizes must be positive and finite, the endpoint an address."""
     if not 0 < service.answer_seconds <= 60 or not 0 < service.max_answer_bytes <= 10_000_000:  # noqa: PLR2004
         raise ServiceInvalid(f"{service.id}: answer_seconds is up to 60, max_answer_bytes up to 10,000,000")
+    if not 0 <= service.max_attachment_bytes <= MOST_ATTACHED:
+        raise ServiceInvalid(f"{service.id}: max_attachment_bytes is up to {MOST_ATTACHED:,}")
     if service.endpoint is not None:
         check_endpoint(service.endpoint)
 
@@ -212,6 +232,8 @@ def _service(row: ServiceRow) -> Service:
         match_required=tuple(row.match["required"]),
         answer_seconds=row.answer_seconds,
         max_answer_bytes=row.max_answer_bytes,
+        thresholds=row.thresholds or {},
+        max_attachment_bytes=row.max_attachment_bytes or 0,
         active=row.active,
         endpoint=row.endpoint,
     )

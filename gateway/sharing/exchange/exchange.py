@@ -7,7 +7,6 @@ committed: raising it earlier would roll back its own entry.
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
@@ -24,11 +23,11 @@ from gateway.directory.members import Client, find_client
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
-from gateway.outgoing.http_client import HttpClient
 from gateway.policy.decision import Deny
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
 from gateway.sharing.catalogue.services import Service, find_service
+from gateway.sharing.exchange.asking import Asker, Fetched
 from gateway.sharing.exchange.decisions import Judged, judge, may_ask
 from gateway.sharing.exchange.errors import (
     AnswerExpired,
@@ -37,24 +36,15 @@ from gateway.sharing.exchange.errors import (
     NonceReplayed,
     StillRunning,
 )
-from gateway.sharing.exchange.minimise import MinimisedRecord, minimise
+from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.outcomes import Ending, Registrar, Reply, abandon, lease_end
-from gateway.sharing.exchange.provider_call import (
-    Answered,
-    NoRecord,
-    ProviderFailed,
-    Question,
-    ask_provider,
-    failed,
-)
+from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed, Question, failed
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest
 from gateway.sharing.exchange.subjects import TranslatedSubject, Translator, nobody
-from gateway.wire.signer import Signer
 
 NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead
-SHARE_OF_FIXED_TIME = 0.8  # the provider must be done before the moment at which every "no record" leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +78,9 @@ class _Intent:
     """
 
     exchange: UUID
-    service: Service
     provider: Client
     question: Question
     settled: NoRecord | None
-
-
-Fetched = MinimisedRecord | NoRecord | ProviderFailed
-"""What came of asking a provider: a record that is permitted and valid, nothing to tell, or a failure."""
 
 
 class Broker:
@@ -110,11 +95,8 @@ class Broker:
         registrar: Registrar,
         translator: Translator,
         retry_keys: RetryKeys,
-        http: HttpClient,
-        signer: Callable[[], Signer],
+        asker: Asker,
         clock: Clock,
-        issuer: str,
-        provider_timeout: float,
         lease: float,
     ) -> None:
         self._database = database
@@ -123,11 +105,8 @@ class Broker:
         self._registrar = registrar
         self._translator = translator
         self._retry_keys = retry_keys
-        self._http = http
-        self._signer = signer
+        self._asker = asker
         self._clock = clock
-        self._issuer = issuer
-        self._provider_timeout = provider_timeout
         self._lease = lease
 
     def request_record(self, asked: Asked) -> Reply | TurnedAway:
@@ -139,7 +118,7 @@ class Broker:
             begun = self._begin(asked)
         if not isinstance(begun, _Intent):
             return begun
-        fetched = self._ask(begun)
+        fetched = self._asker.ask(begun.question, provider=begun.provider, settled=begun.settled)
         if isinstance(fetched, NoRecord):
             # Receipt and log are dated, and a retry sees whether an exchange is open: so the outcome itself waits for
             # the fixed time of the service, and the answer with it.
@@ -149,25 +128,6 @@ class Broker:
     def record_rejection(self, caller: Caller, error: GatewayError) -> None:
         """Account for an authenticated request that was turned away at the door."""
         self._audit.record(_rejection(caller, error), at=self._clock.now())
-
-    def _ask(self, intent: _Intent) -> Fetched:
-        question, service = intent.question, intent.service
-        answer = ask_provider(
-            question,
-            provider=intent.provider,
-            http=self._http,
-            signer=self._signer(),
-            issuer=self._issuer,
-            clock=self._clock,
-            timeout=min(self._provider_timeout, SHARE_OF_FIXED_TIME * service.answer_seconds),
-        )
-        fetched: Fetched = (
-            minimise(answer.record, permitted=question.fields, service=service)
-            if isinstance(answer, Answered)
-            else answer
-        )
-        # Where the answer is settled already, the provider's failure alone is shared: it must look the same for all.
-        return fetched if intent.settled is None or isinstance(fetched, ProviderFailed) else intent.settled
 
     def _begin(self, asked: Asked) -> _Intent | Reply | TurnedAway:
         """Claim the nonce, decide, and commit either the intent to ask the provider or the refusal."""
@@ -235,7 +195,7 @@ class Broker:
             handle=row.handle,
             fields=request.fields,
         )
-        return _Intent(exchange=row.id, service=service, provider=provider, question=question, settled=settled)
+        return _Intent(exchange=row.id, provider=provider, question=question, settled=settled)
 
     def _complete(self, intent: _Intent, fetched: Fetched, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
