@@ -12,7 +12,6 @@ from typing import Any
 from gateway.demo.layout import DWP, SERVICE
 from gateway.demo.people import SyntheticPerson
 from gateway.sdk.provider import AskedQuestion, NoRecord, Provider, WsgiApplication
-from gateway.wire.signer import PrivateKeySigner
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS people (
@@ -76,7 +75,7 @@ def make_app(database: str, key_file: str, gateway: str, origin: str, ca_file: s
     path = Path(database)
     provider = Provider(
         member=DWP,
-        signer=PrivateKeySigner.from_pem(Path(key_file).read_bytes()),
+        key=key_file,
         gateway=gateway,
         origin=origin,
         services={SERVICE: lambda question: free_school_meals(path, question)},

@@ -238,7 +238,7 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
         origin=origin,
         issuer=issuer,
         oauth=_oauth(app, pem=pem.decode(), signer=signer, issuer=issuer, ca_file=ca_file),
-        consumer=Consumer(issuer, client_id=PORTAL_CLIENT, signer=signer, ca_file=Path(ca_file) if ca_file else None),
+        consumer=Consumer(issuer, PORTAL_CLIENT, signer, ca_file=Path(ca_file) if ca_file else None),
         sessions=Sessions(),
     )
     routes: tuple[tuple[str, Callable[..., Any], list[str]], ...] = (

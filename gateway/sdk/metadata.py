@@ -2,15 +2,16 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import requests
 
 from gateway.errors import GatewayError, Kind
+from gateway.sdk.possession import ClientCertificate
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
 from gateway.wire.keys import Jwk
@@ -42,14 +43,27 @@ class Metadata:
     """A template: `{member}` stands for the member's code."""
     log_vkey: str
 
+    def with_certificate(self, aliases: Mapping[str, Any]) -> Self:
+        """Return it with the addresses for clients that show a certificate (RFC 8705 §5), where they are others."""
+        named = ("exchanges_endpoint", "token_endpoint")
+        return replace(self, **{name: str(aliases[name]) for name in named if name in aliases})
+
 
 class GatewayDocuments:
     """Fetches and keeps the documents of one gateway; safe in threads. TLS is verified, redirects are not followed."""
 
-    def __init__(self, issuer: str, *, timeout: float = 10.0, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        timeout: float = 10.0,
+        ca_file: Path | None = None,
+        certificate: ClientCertificate | None = None,
+    ) -> None:
         self.issuer = issuer.rstrip("/")
         self._timeout = timeout
         self._verify: str | bool = str(ca_file) if ca_file else True
+        self._certificate = certificate
         self._kept: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
         self._lock = threading.Lock()
         self._sessions = threading.local()
@@ -61,6 +75,8 @@ class GatewayDocuments:
             found = self._sessions.session = requests.Session()
             found.verify = self._verify
             found.trust_env = False
+            if self._certificate is not None:
+                found.cert = (str(self._certificate.certificate), str(self._certificate.key))
         return found
 
     def metadata(self, now: datetime) -> Metadata:
@@ -70,18 +86,22 @@ class GatewayDocuments:
         if document.get("issuer") != self.issuer:
             raise GatewayUnreachable("The metadata names another issuer.")
         try:
-            return Metadata(**{name: str(document[name]) for name in Metadata.__dataclass_fields__})
+            metadata = Metadata(**{name: str(document[name]) for name in Metadata.__dataclass_fields__})
         except KeyError as missing:
             raise GatewayUnreachable(f"The metadata lacks {missing}.") from None
+        aliases = document.get("mtls_endpoint_aliases")
+        if self._certificate is None or not isinstance(aliases, dict):
+            return metadata
+        return metadata.with_certificate(aliases)
 
     def gateway_keys(self, now: datetime, *, fresh: bool = False) -> tuple[Jwk, ...]:
         """Return the keys with which the gateway signs messages and receipts."""
         return self._keys(self.metadata(now).jwks_uri, now, fresh=fresh)
 
-    def member_keys(self, member: str, now: datetime) -> tuple[Jwk, ...]:
+    def member_keys(self, member: str, now: datetime, *, fresh: bool = False) -> tuple[Jwk, ...]:
         """Return the keys with which a member's systems sign records, as the gateway's directory states them."""
         address = self.metadata(now).member_jwks_uri.replace("{member}", quote(member, safe=""))
-        return self._keys(address, now)
+        return self._keys(address, now, fresh=fresh)
 
     def _keys(self, address: str, now: datetime, *, fresh: bool = False) -> tuple[Jwk, ...]:
         keys = self._document(address, now, fresh=fresh).get("keys")

@@ -6,6 +6,8 @@ one key. Refusing a proof used before, and deciding which key a token is bound t
 
 import hashlib
 import hmac
+import json
+import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.wire.encoding import b64url_decode, b64url_encode
 from gateway.wire.jws import unverified_claims, unverified_header
 from gateway.wire.keys import Jwk, check_signature, thumbprint
+from gateway.wire.signer import Signer
 
 TYP = "dpop+jwt"
 ALGORITHMS = ("ES256", "PS256", "Ed25519", "EdDSA")
@@ -26,6 +29,7 @@ MAX_AHEAD = timedelta(seconds=10)
 LONGEST_ID = 200
 LONGEST_PROOF = 8000
 
+_PUBLIC_MEMBERS = frozenset({"kty", "crv", "x", "y", "n", "e"})
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # What would change the rules, or bring a second key beside the one in `jwk`.
 _REFUSED_HEADERS = ("crit", "b64", "jku", "x5u", "x5c")
@@ -82,6 +86,35 @@ def verify_proof(unverified: str, request: ProvedRequest) -> VerifiedProof:
         nonce=claims["nonce"] if isinstance(claims.get("nonce"), str) else None,
         usable_until=datetime.fromtimestamp(claims["iat"], tz=UTC) + MAX_AGE,
     )
+
+
+def issue_proof(
+    signer: Signer,
+    *,
+    method: str,
+    address: str,
+    now: datetime,
+    access_token: str | None = None,
+    nonce: str | None = None,
+) -> str:
+    """Return a new proof (RFC 9449 §4.2) for one request to `address`, without query and fragment.
+
+    With `access_token` it is for showing that token; `nonce` is the one the server gave out.
+    """
+    public = {name: value for name, value in signer.public_jwk().items() if name in _PUBLIC_MEMBERS}
+    claims: dict[str, Any] = {
+        "jti": secrets.token_urlsafe(16),
+        "htm": method,
+        "htu": address.partition("#")[0].partition("?")[0],
+        "iat": int(now.timestamp()),
+    }
+    if access_token is not None:
+        claims["ath"] = token_hash(access_token)
+    if nonce is not None:
+        claims["nonce"] = nonce
+    header = {"typ": TYP, "alg": signer.algorithm, "jwk": public}
+    message = ".".join(b64url_encode(json.dumps(part).encode()) for part in (header, claims))
+    return f"{message}.{b64url_encode(signer.sign(message.encode()))}"
 
 
 def token_hash(access_token: str) -> str:

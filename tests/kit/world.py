@@ -116,12 +116,7 @@ class World:
 
     def consumer(self) -> Consumer:
         """The council's consumer client."""
-        return Consumer(
-            self.issuer,
-            client_id=PORTAL_CLIENT,
-            signer=self.signer(PORTAL_CLIENT),
-            ca_file=self.layout.ca_file,
-        )
+        return Consumer(self.issuer, PORTAL_CLIENT, self.signer(PORTAL_CLIENT), ca_file=self.layout.ca_file)
 
     def public_keys_file(self) -> Path:
         """The keys with which outsiders verify, as a file."""

@@ -31,7 +31,7 @@ def gateway(clock: FrozenClock) -> StandIn:
 @pytest.fixture
 def consumer(gateway: StandIn, clock: FrozenClock) -> Consumer:
     signer = PrivateKeySigner.generate("ES256")
-    return Consumer(ISSUER, client_id=CLIENT, signer=signer, clock=clock, documents=gateway.documents())
+    return Consumer(ISSUER, CLIENT, signer, clock=clock, documents=gateway.documents())
 
 
 def ask(consumer: Consumer, **changes: object) -> Answer | Refusal:

@@ -44,7 +44,7 @@ class Department:
         self.found: Mapping[str, Any] | NoRecord = {"eligible": True, "tier": "targeted", "award_amount": 54_210}
         self.provider = Provider(
             member="dwp",
-            signer=gateway.provider,
+            key=gateway.provider,
             gateway=ISSUER,
             origin=ORIGIN,
             services={SERVICE: self._answer},

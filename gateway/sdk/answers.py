@@ -1,0 +1,55 @@
+"""What asking gives: an answer, a refusal, or an error that says why there is neither."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import GatewayError, Kind
+from gateway.wire.receipts import FailedRule, Receipt
+
+
+class NotAnswered(GatewayError):
+    """The gateway turned the request away or could not answer; `code` is the problem's own code, `status` HTTP's."""
+
+    kind = Kind.UPSTREAM
+    code = "not_answered"
+    title = "The gateway did not answer the question"
+
+    def __init__(self, public: str, *, code: str, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(public)
+        self.code = code
+        self.status = status
+        self.problem = dict(problem)
+
+
+class AnswerNotBelievable(GatewayError):
+    """The answer failed a verification; nothing in it may be used."""
+
+    kind = Kind.UPSTREAM
+    code = "answer_not_believable"
+    title = "The answer could not be verified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A verified disclosure. `record` is the provider's SD-JWT and `receipt_jws` the receipt, both worth keeping."""
+
+    exchange: str
+    fields: Mapping[str, Any] = field(repr=False)
+    record: str = field(repr=False)
+    receipt: Receipt
+    receipt_jws: str = field(repr=False)
+    verified: tuple[str, ...]
+    """What was proved, one sentence each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A verified refusal, with every rule that may be told."""
+
+    exchange: str
+    code: str
+    rules: tuple[FailedRule, ...]
+    receipt: Receipt
+    receipt_jws: str = field(repr=False)
+    verified: tuple[str, ...]

@@ -1,0 +1,158 @@
+"""Verify everything about an answer before believing any of it (docs/wire-protocol.md §5 numbers the steps)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.sdk.answers import Answer, AnswerNotBelievable, NotAnswered, Refusal
+from gateway.sdk.metadata import GatewayDocuments, GatewayUnreachable
+from gateway.wire.canonical import digest_b64
+from gateway.wire.contracts import EXCHANGE_TAG, RECORD_TYP
+from gateway.wire.encoding import parse_json_object
+from gateway.wire.errors import InvalidJws, InvalidMessageSignature, InvalidSignature, MalformedInput
+from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk
+from gateway.wire.message_signatures import HttpRequest, HttpResponse, VerifiedResponse, verify_response
+from gateway.wire.receipts import Receipt, verify_receipt
+from gateway.wire.sd_jwt import VerifiedRecord, verify_sd_jwt
+
+OK, REFUSED, SERVER_ERROR = 200, 403, 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked for, with which an answer is compared."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedStatement:
+    """An answer that the gateway signed, with the receipt in it."""
+
+    status: int
+    body: dict[str, Any]
+    receipt: Receipt
+    receipt_jws: str
+
+
+def believe(
+    request: HttpRequest, response: HttpResponse, *, asked: Asked, documents: GatewayDocuments, now: datetime
+) -> Answer | Refusal:
+    """Return what the answer says, once all of it holds.
+
+    Raises `NotAnswered` for a signed error, `AnswerNotBelievable` for what does not hold, `GatewayUnreachable`.
+    """
+    # 1. and 2. The gateway signed this answer to this request, and the receipt in it speaks of this request.
+    statement = believe_statement(request, response, documents=documents, now=now)
+    steps = ["the gateway signed this answer to this request", "the receipt is the gateway's and names this request"]
+    receipt = statement.receipt
+    if statement.status == REFUSED:
+        if receipt.outcome != "refused":
+            raise AnswerNotBelievable("The receipt does not say refused.")
+        return Refusal(
+            exchange=receipt.exchange,
+            code=str(statement.body.get("code")),
+            rules=receipt.rules,
+            receipt=receipt,
+            receipt_jws=statement.receipt_jws,
+            verified=tuple(steps),
+        )
+    # 3. The provider signed these facts, for us, in this exchange.
+    unverified_record = statement.body.get("record")
+    record = _believe_record(unverified_record, receipt, documents=documents, now=now)
+    steps.append(f"{receipt.provider} signed these facts for {receipt.consumer} in this exchange")
+    # 4. What arrived is what the receipt says, and no more than was asked.
+    if (
+        digest_b64(record.issuer_jwt.encode()) != receipt.provider_jwt_digest
+        or set(record.fields) != set(receipt.fields_disclosed)
+        or not set(record.fields) <= set(asked.fields)
+    ):
+        raise AnswerNotBelievable("The record is not the one the receipt describes.")
+    steps.append("the fields are those the receipt names, and no others")
+    return Answer(
+        exchange=receipt.exchange,
+        fields=dict(record.fields),
+        record=str(unverified_record),
+        receipt=receipt,
+        receipt_jws=statement.receipt_jws,
+        verified=tuple(steps),
+    )
+
+
+def believe_statement(
+    request: HttpRequest, response: HttpResponse, *, documents: GatewayDocuments, now: datetime
+) -> SignedStatement:
+    """Check the gateway's signature over the answer, and the receipt in it; raises as `believe`."""
+    # 1. The gateway signed exactly this answer to exactly this request.
+    gateway_keys, verified = _check_signed(request, response, documents=documents, now=now)
+    try:
+        body = parse_json_object(response.body)
+    except MalformedInput as error:
+        raise AnswerNotBelievable("The answer is not JSON.") from error
+    receipt_jws = body.get("receipt")
+    if response.status not in (OK, REFUSED) or not isinstance(receipt_jws, str):
+        raise NotAnswered(
+            str(body.get("detail") or body.get("title") or "no answer"),
+            code=str(body.get("code", "not_answered")),
+            status=response.status,
+            problem=body,
+        )
+    if verified.binding != "request":
+        raise AnswerNotBelievable("The answer is not bound to this request.")
+    # 2. The receipt is the gateway's, and speaks of this request.
+    try:
+        receipt = verify_receipt(receipt_jws, keys=gateway_keys)
+    except GatewayError as error:
+        raise AnswerNotBelievable("The receipt does not verify.", detail=error.public) from error
+    if receipt.request_digest != digest_b64(request.body) or receipt.exchange != body.get("exchange"):
+        raise AnswerNotBelievable("The receipt is for another request.")
+    return SignedStatement(status=response.status, body=body, receipt=receipt, receipt_jws=receipt_jws)
+
+
+def _check_signed(
+    request: HttpRequest, response: HttpResponse, *, documents: GatewayDocuments, now: datetime
+) -> tuple[tuple[Jwk, ...], VerifiedResponse]:
+    keys = documents.gateway_keys(now)
+    try:
+        return keys, verify_response(response, request=request, keys=keys, tag=EXCHANGE_TAG, now=now)
+    except InvalidMessageSignature:
+        keys = documents.gateway_keys(now, fresh=True)  # the gateway may have changed keys
+    try:
+        return keys, verify_response(response, request=request, keys=keys, tag=EXCHANGE_TAG, now=now)
+    except GatewayError as error:
+        if response.status >= SERVER_ERROR:  # a proxy's own error page is not the gateway's answer
+            raise GatewayUnreachable(detail=f"status {response.status}") from error
+        raise AnswerNotBelievable("The gateway's signature does not hold.", detail=error.public) from error
+
+
+def _believe_record(
+    unverified: object, receipt: Receipt, *, documents: GatewayDocuments, now: datetime
+) -> VerifiedRecord:
+    if not isinstance(unverified, str) or receipt.outcome != "disclosed" or receipt.provider is None:
+        raise AnswerNotBelievable("The receipt does not say disclosed.")
+    provider = receipt.provider
+
+    def verified(*, fresh: bool) -> VerifiedRecord:
+        return verify_sd_jwt(
+            unverified,
+            keys=documents.member_keys(provider, now, fresh=fresh),
+            typ=RECORD_TYP,
+            algorithms=SIGNING_ALGORITHMS,
+            issuer=provider,
+            audience=receipt.consumer,
+            now=now,
+        )
+
+    try:
+        try:
+            record = verified(fresh=False)
+        except (InvalidJws, InvalidSignature):
+            record = verified(fresh=True)  # the provider may have changed keys
+    except GatewayUnreachable:
+        raise
+    except GatewayError as error:
+        raise AnswerNotBelievable("The provider's record does not verify.", detail=error.public) from error
+    if record.claims.get("jti") != receipt.exchange or record.claims.get("sub") != receipt.handle:
+        raise AnswerNotBelievable("The record belongs to another exchange.")
+    return record
