@@ -43,6 +43,8 @@ FIELDS: Mapping[str, str] = {
     "handle": "the one-time name under which the provider's answer speaks of the person",
     "key_id": "which key was used, or destroyed",
     "key_ids": "ids of the keys registered",
+    "functions": "what a member does for others here",
+    "contacts": "how a member's roles are reached",
     "key_number": "number of the key's file",
     "key_use": "what the key signs",
     "kind": "what sort of member it is",

@@ -93,7 +93,7 @@ _AGREEMENT = (
     "reason",
 )
 _DELIVERY = ("delivery", "delivery_kind", "recipient", "attempts", "reason")
-_DIRECTORY = ("member", "client", "name", "kind", "kinds", "key_ids", "active", "by")
+_DIRECTORY = ("member", "client", "name", "kind", "kinds", "key_ids", "functions", "contacts", "active", "by")
 _REGISTRATION = ("member", "client", "by", "reason")
 
 _TYPES = (

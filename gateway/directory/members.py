@@ -29,6 +29,15 @@ class ClientKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberContact:
+    """How to reach a role at a member; never a named person."""
+
+    role: str
+    email: str
+    telephone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """An organisation. `code` is its short name in every contract: a slug (`dwp`) or a GSS code (`E06000008`)."""
 
@@ -38,6 +47,10 @@ class Member:
     active: bool = True
     keys: tuple[Jwk, ...] = ()
     """Public keys with which the member signs agreements."""
+    functions: tuple[str, ...] = ()
+    """What it does for others here, in words: `benefits`, `human resources`."""
+    contacts: tuple[MemberContact, ...] = ()
+    """At most one for each role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +164,8 @@ def record_member(session: Session, member: Member, *, at: datetime) -> bool:
     row = row or MemberRow(code=member.code, created_at=at)
     row.name, row.kind, row.active = member.name, member.kind, member.active
     row.jwks = {"keys": [dict(key) for key in member.keys]}
+    row.functions = list(member.functions)
+    row.contacts = [asdict(contact) for contact in member.contacts]
     session.add(row)
     session.flush()
     return True
@@ -177,7 +192,15 @@ def record_client(session: Session, client: Client, *, at: datetime) -> bool:
 
 
 def _member(row: MemberRow) -> Member:
-    return Member(code=row.code, name=row.name, kind=row.kind, active=row.active, keys=tuple(row.jwks["keys"]))
+    return Member(
+        code=row.code,
+        name=row.name,
+        kind=row.kind,
+        active=row.active,
+        keys=tuple(row.jwks["keys"]),
+        functions=tuple(row.functions or ()),
+        contacts=tuple(MemberContact(**contact) for contact in row.contacts or ()),
+    )
 
 
 def _client(row: ClientRow) -> Client:

@@ -18,6 +18,8 @@ def register_member(session: Session, member: Member, *, audit: AuditLog, by: st
         "kind": member.kind,
         "active": member.active,
         "key_ids": _key_ids(member.keys),
+        "functions": list(member.functions),
+        "contacts": [f"{contact.role}: {contact.email}, {contact.telephone}" for contact in member.contacts],
         "by": by,
     }
     _append(session, audit, "directory.member.registered", member.code, details, at=at)
