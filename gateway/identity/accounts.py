@@ -1,6 +1,6 @@
 """Who there is: citizens and officers, two kinds of account that share nothing but how they sign in."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from gateway.db import new_id
 from gateway.directory.members import find_member
 from gateway.identity.errors import AccountExists, AccountInvalid, AccountUnknown
 from gateway.identity.models import AccountRow, SessionRow
-from gateway.identity.passwords import Passwords, check_new_password
+from gateway.identity.passwords import NO_PASSWORD, Passwords, check_new_password
 from gateway.identity.sealing import Sealing
 
 
@@ -54,7 +54,8 @@ class NewAccount:
     email: str
     given_name: str
     family_name: str
-    password: str = field(repr=False)
+    password: str | None = field(repr=False)
+    """None for somebody who is known here and cannot sign in with a password."""
     code_secret: str | None = field(default=None, repr=False)
     """The base32 secret of the authenticator app; none when the person signs in by password alone."""
     birthdate: date | None = None
@@ -70,16 +71,42 @@ def record_account(
 
     Raises `AccountInvalid` when the facts do not fit the kind, `PasswordRefused`, or `AccountExists`.
     """
-    _check_fits_kind(session, new)
-    email = normal_email(new.email)
-    check_new_password(new.password, email=email)
-    if _row_by_email(session, new.kind, email) is not None:
-        raise AccountExists
+    [account] = record_accounts(session, [new], passwords=passwords, sealing=sealing, at=at)
+    return account
+
+
+def record_accounts(
+    session: Session, news: Sequence[NewAccount], *, passwords: Passwords, sealing: Sealing, at: datetime
+) -> tuple[Account, ...]:
+    """Write new accounts, a few hundred at a time, all or none; raises as `record_account` does."""
+    for new in news:
+        _check_fits_kind(session, new)
+        if new.password is not None:
+            check_new_password(new.password, email=normal_email(new.email))
+    for kind in AccountKind:
+        emails = [normal_email(new.email) for new in news if new.kind is kind]
+        if len(set(emails)) != len(emails) or existing_emails(session, kind, emails):
+            raise AccountExists
+    rows = [_new_row(new, passwords=passwords, sealing=sealing, at=at) for new in news]
+    session.add_all(rows)
+    session.flush()
+    return tuple(_account(row) for row in rows)
+
+
+def existing_emails(session: Session, kind: AccountKind, emails: Collection[str]) -> frozenset[str]:
+    """Return which of these addresses, as accounts keep them, an account of this kind has already."""
+    if not emails:
+        return frozenset()
+    found = select(AccountRow.email).where(AccountRow.kind == kind, AccountRow.email.in_(emails))
+    return frozenset(session.scalars(found))
+
+
+def _new_row(new: NewAccount, *, passwords: Passwords, sealing: Sealing, at: datetime) -> AccountRow:
     account_id = new_id()
-    row = AccountRow(
+    return AccountRow(
         account_id=account_id,
         kind=new.kind,
-        email=email,
+        email=normal_email(new.email),
         email_verified=new.email_verified,
         given_name=new.given_name,
         family_name=new.family_name,
@@ -87,14 +114,11 @@ def record_account(
         member_code=new.member_code,
         roles=sorted(set(new.roles)),
         active=True,
-        password_hash=passwords.hash(new.password),
+        password_hash=passwords.hash(new.password) if new.password is not None else NO_PASSWORD,
         sealed_code_secret=new.code_secret and sealing.seal(new.code_secret.encode(), place=code_place(account_id)),
         created_at=at,
         updated_at=at,
     )
-    session.add(row)
-    session.flush()
-    return _account(row)
 
 
 def find_account(session: Session, account_id: UUID) -> Account | None:

@@ -30,6 +30,7 @@ class AccountRow(Base):
     roles: Mapped[list[str]] = mapped_column(json_list)
     active: Mapped[bool]
     password_hash: Mapped[str] = mapped_column(String(300))
+    """Empty for somebody without a password, whom no password lets in."""
     sealed_code_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     last_timecode: Mapped[int | None] = mapped_column(BigInteger)
     """The newest security code that was accepted; it and every older one are refused (RFC 6238 §5.2)."""

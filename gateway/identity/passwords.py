@@ -16,6 +16,8 @@ from gateway.identity.errors import PasswordRefused
 SHORTEST = 8
 # Far above any passphrase; a bound only so that hashing cannot be used to keep the gateway busy.
 LONGEST = 1024
+NO_PASSWORD = ""
+"""Kept in place of a hash where there is no password: no password is right."""
 COMMON = frozenset(FREQUENCY_LISTS["passwords"])
 
 
@@ -53,13 +55,14 @@ class Passwords:
     def matches(self, stored: str | None, password: str) -> bool:
         """Tell whether `password` is the one whose hash is `stored`.
 
-        Without a stored hash the same work is done against a decoy, so that an unknown person takes as long.
+        Without a stored hash (None, or `NO_PASSWORD`) the same work is done against a decoy, so that somebody unknown,
+        or who has no password, takes as long.
         """
         try:
             self._hasher.verify(stored or self._decoy, _prepared(password).encode("utf-8", "surrogatepass"))
         except (VerifyMismatchError, InvalidHashError):
             return False
-        return stored is not None
+        return bool(stored)
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether `stored` was made with other parameters than are used now."""

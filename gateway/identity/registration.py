@@ -4,12 +4,13 @@ The event also makes the person's key for the log. A first failed sign-in then t
 long as that of somebody unknown.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from gateway.audit.append import AuditLog
-from gateway.identity.accounts import Account, NewAccount, record_account, reinstate_account, suspend_account
+from gateway.identity.accounts import Account, NewAccount, record_accounts, reinstate_account, suspend_account
 from gateway.identity.people import People
 from gateway.identity.session_ends import Reason
 
@@ -18,9 +19,18 @@ def register_account(
     session: Session, new: NewAccount, *, people: People, audit: AuditLog, by: str, at: datetime
 ) -> Account:
     """Write a new account and its event; raises as `record_account` does. `by` says who made it, in our own words."""
-    account = record_account(session, new, passwords=people.passwords, sealing=people.sealing, at=at)
-    audit.append(session, people.events.account_registered(account, by=by), at=at)
+    [account] = register_accounts(session, [new], people=people, audit=audit, by=by, at=at)
     return account
+
+
+def register_accounts(
+    session: Session, news: Sequence[NewAccount], *, people: People, audit: AuditLog, by: str, at: datetime
+) -> tuple[Account, ...]:
+    """Write new accounts, a few hundred at a time, each with its event; all or none, raises as `record_account`."""
+    accounts = record_accounts(session, news, passwords=people.passwords, sealing=people.sealing, at=at)
+    prepared = [audit.prepared(people.events.account_registered(account, by=by), at=at) for account in accounts]
+    audit.append_all(session.connection(), prepared)
+    return accounts
 
 
 def suspend(
