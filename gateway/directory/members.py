@@ -109,6 +109,17 @@ def find_member(session: Session, code: str) -> Member | None:
     return _member(row) if row is not None and row.active else None
 
 
+_ACTIVE_MEMBER_KEYS = select(MemberRow.code, MemberRow.jwks).where(
+    MemberRow.code.in_(bindparam("codes", expanding=True)), MemberRow.active
+)
+
+
+def active_member_keys(session: Session, codes: Collection[str]) -> dict[str, tuple[Jwk, ...]]:
+    """Return the keys with which these members sign agreements; one that is not active is left out."""
+    found = session.connection().execute(_ACTIVE_MEMBER_KEYS, {"codes": list(codes)})
+    return {code: tuple(jwks["keys"]) for code, jwks in found}
+
+
 def find_client(session: Session, client_id: str) -> Client | None:
     """Return the active client with this id, if its member is active too.
 

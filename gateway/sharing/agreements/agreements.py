@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any, cast
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Row, Select, String, Table, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from gateway.directory.members import find_member
+from gateway.directory.members import active_member_keys
 from gateway.errors import GatewayError
 from gateway.policy.decision import AgreementFacts
 from gateway.sharing.agreements.errors import AgreementNotFound, AgreementUnreadable
@@ -121,13 +122,12 @@ def agreement_for(session: Session, *, consumer: str, service: str, purpose: str
     Of the versions between this consumer and this service's provider: rather one that has not been superseded, then one
     that covers the purpose, then one in force, then one within its days, then the newest.
     """
-    rows = session.scalars(
-        select(AgreementRow).where(AgreementRow.consumer == consumer, AgreementRow.service == service)
-    ).all()
-    if not rows:
+    found = session.connection().execute(_BETWEEN, {"consumer": consumer, "service": service}).all()
+    if not found:
         return None
     today = now.astimezone(UTC).date()
-    return _agreement(session, max(rows, key=lambda row: _fitness(row, purpose=purpose, today=today)))
+    best = max(found, key=lambda row: _fitness(row, purpose=purpose, today=today))
+    return _agreement(session, best)
 
 
 def lock_agreement(session: Session, reference: str, version: int) -> Agreement:
@@ -135,7 +135,11 @@ def lock_agreement(session: Session, reference: str, version: int) -> Agreement:
 
     Many may keep it at once: only a change has to wait. On SQLite writers take turns, which does the same.
     """
-    return _agreement(session, locked_row(session, reference, version, for_change=False))
+    _lock(session, reference, version, for_change=False)
+    found = session.connection().execute(_ONE, {"reference": reference, "version": version}).one_or_none()
+    if found is None:
+        raise AgreementNotFound(f"There is no agreement {reference}.{version}")
+    return _agreement(session, found)
 
 
 def find_agreement(session: Session, reference: str, version: int) -> Agreement | None:
@@ -155,20 +159,43 @@ def versions_of(session: Session, reference: str) -> tuple[Agreement, ...]:
     return tuple(_agreement(session, row) for row in rows)
 
 
-def locked_row(session: Session, reference: str, version: int, *, for_change: bool = True) -> AgreementRow:
-    """Return the row, locked and freshly read; for this room only. Raises `AgreementNotFound`."""
-    if session.get_bind().dialect.name == "postgresql":
-        # An advisory lock queues fairly. With a lock on the row, those who keep an agreement could overlap for ever
-        # and a suspension would never get its turn.
-        lock = func.pg_advisory_xact_lock if for_change else func.pg_advisory_xact_lock_shared
-        session.execute(select(lock(func.hashtextextended(f"agreement {reference}.{version}", 0))))
-    row = session.get(AgreementRow, (reference, version), with_for_update=for_change, populate_existing=True)
+def locked_row(session: Session, reference: str, version: int) -> AgreementRow:
+    """Return the row to change it, locked and freshly read; for this room only. Raises `AgreementNotFound`."""
+    _lock(session, reference, version, for_change=True)
+    row = session.get(AgreementRow, (reference, version), with_for_update=True, populate_existing=True)
     if row is None:
         raise AgreementNotFound(f"There is no agreement {reference}.{version}")
     return row
 
 
-def document_of(row: AgreementRow) -> AgreementDocument:
+def _lock(session: Session, reference: str, version: int, *, for_change: bool) -> None:
+    # An advisory lock queues fairly. With a lock on the row, those who keep an agreement could overlap for ever and a
+    # suspension would never get its turn.
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        name = {"name": f"agreement {reference}.{version}"}
+        connection.execute(_LOCK_TO_CHANGE if for_change else _LOCK_TO_KEEP, name)
+
+
+_NAME = func.hashtextextended(bindparam("name", type_=String), 0)
+_LOCK_TO_CHANGE = select(func.pg_advisory_xact_lock(_NAME))
+_LOCK_TO_KEEP = select(func.pg_advisory_xact_lock_shared(_NAME))
+# What every decision reads is read as plain rows: the session's own objects would cost more than the question.
+_RECORDED = cast("Table", AgreementRow.__table__)
+_SIGNATURES = cast("Table", SignatureRow.__table__)
+_BETWEEN = select(_RECORDED).where(
+    _RECORDED.c.consumer == bindparam("consumer"), _RECORDED.c.service == bindparam("service")
+)
+_ONE = select(_RECORDED).where(
+    _RECORDED.c.reference == bindparam("reference"), _RECORDED.c.version == bindparam("version")
+)
+_SIGNED = select(_SIGNATURES.c.member, _SIGNATURES.c.jws).where(
+    _SIGNATURES.c.reference == bindparam("reference"), _SIGNATURES.c.version == bindparam("version")
+)
+_AnyRow = AgreementRow | Row[Any]
+
+
+def document_of(row: "_AnyRow") -> AgreementDocument:
     """Return the signed document of a row; for this room only."""
     try:
         return _parsed(row.document.encode())
@@ -186,7 +213,7 @@ def _in_order() -> Select[AgreementRow]:
     return select(AgreementRow).order_by(AgreementRow.reference, AgreementRow.version)
 
 
-def _fitness(row: AgreementRow, *, purpose: str, today: date) -> tuple[bool, bool, bool, bool, int, str]:
+def _fitness(row: _AnyRow, *, purpose: str, today: date) -> tuple[bool, bool, bool, bool, int, str]:
     terms = document_of(row).terms
     return (
         row.superseded_on is None or today < row.superseded_on,
@@ -198,18 +225,15 @@ def _fitness(row: AgreementRow, *, purpose: str, today: date) -> tuple[bool, boo
     )
 
 
-def _agreement(session: Session, row: AgreementRow) -> Agreement:
+def _agreement(session: Session, row: _AnyRow) -> Agreement:
     document = document_of(row)
     parties = document.terms.parties
-    signatures = {
-        signature.member: signature.jws
-        for signature in session.scalars(
-            select(SignatureRow).where(SignatureRow.reference == row.reference, SignatureRow.version == row.version)
-        )
-    }
+    name = {"reference": row.reference, "version": row.version}
+    signatures = {found.member: found.jws for found in session.connection().execute(_SIGNED, name)}
+    keys = active_member_keys(session, (parties.consumer.member, parties.provider.member))
 
     def signed(member: str) -> bool:
-        return signature_holds(document.canonical, signatures.get(member), member=find_member(session, member))
+        return signature_holds(document.canonical, signatures.get(member), keys=keys.get(member, ()))
 
     return Agreement(
         document=document,

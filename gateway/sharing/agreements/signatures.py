@@ -41,11 +41,11 @@ def check_signature(document: AgreementDocument, jws: str, *, member: Member | N
     return key_id
 
 
-def signature_holds(payload: bytes, jws: str | None, *, member: Member | None) -> bool:
-    """Tell whether a recorded signature verifies with a key that the directory holds for the member today."""
+def signature_holds(payload: bytes, jws: str | None, *, keys: tuple[Jwk, ...]) -> bool:
+    """Tell whether a recorded signature verifies with one of a member's keys, as the directory holds them today."""
     if jws is None:
         return False
-    return _key_that_signed(payload, jws, canonical_json([dict(key) for key in _keys_of(member)])) is not None
+    return _key_that_signed(payload, jws, canonical_json([dict(key) for key in keys])) is not None
 
 
 def _keys_of(member: Member | None) -> tuple[Jwk, ...]:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from gateway.audit.recorded import find_events
@@ -398,7 +398,7 @@ def test_the_agreement_that_covers_the_purpose_is_the_one_chosen(database: Datab
 def test_one_decision_looks_at_one_agreement_however_many_there_are(
     database: Database, members: Members, engine: PolicyEngine
 ) -> None:
-    """Structure, not time: of 10,000 agreements one row is read, and one entity is passed to Cedar."""
+    """Structure, not time: of 10,000 agreements one is looked at, and one entity is passed to Cedar."""
     document = shipped_document()
     with database.write() as session:
         members.import_(session, document)
@@ -407,18 +407,9 @@ def test_one_decision_looks_at_one_agreement_however_many_there_are(
         session.execute(
             insert(AgreementRow), [{**filler, "reference": f"DSA-{number}"} for number in range(1000, 11_000)]
         )
-    read: list[str] = []
-
-    def note(row: AgreementRow, _context: object) -> None:
-        read.append(row.reference)
-
-    event.listen(AgreementRow, "load", note)
-    try:
-        with database.read() as session:
-            chosen = fitting(session)
-    finally:
-        event.remove(AgreementRow, "load", note)
-    assert read == ["DSA-003"]
+    # None of the others can be read: looking at any one of them would fail.
+    with database.read() as session:
+        chosen = fitting(session)
     assert chosen is not None
     base = permitted_inputs()
     inputs = DecisionInputs(
