@@ -46,8 +46,11 @@ __all__ = [
     "content_digest",
     "sign_request",
     "sign_response",
+    "sign_response_head",
+    "stated_digest",
     "verify_request",
     "verify_response",
+    "verify_response_head",
 ]
 
 MAX_AGE_SECONDS = 60
@@ -185,11 +188,28 @@ def sign_response(
 
     `binding="target"` is for answers to a request whose own signature was not accepted.
     """
-    digested = _with_digest(response)
-    covered = _required_of_response(request, binding)
-    parameters = {"created": int(created.timestamp()), "keyid": signer.key_id, "tag": tag}
-    serialized = serialize_parameters(covered, parameters)
-    return digested.with_headers(_signed(signature_base(covered, serialized, digested, request), serialized, signer))
+    return _sign_response(
+        _with_digest(response), request=request, signer=signer, created=created, tag=tag, binding=binding
+    )
+
+
+def sign_response_head(
+    response: HttpResponse, *, request: HttpRequest, signer: Signer, created: datetime, tag: str
+) -> HttpResponse:
+    """As `sign_response`, for a body that is sent piece by piece: its Content-Digest must be stated, and is believed.
+
+    Raises `DigestMismatch` when none is stated.
+    """
+    stated_digest(response)
+    return _sign_response(response, request=request, signer=signer, created=created, tag=tag, binding="request")
+
+
+def stated_digest(response: HttpResponse) -> bytes:
+    """Return the SHA-256 that Content-Digest states, 32 bytes, before the body is read; raises `DigestMismatch`."""
+    digest = _parse_digests(response.headers).get("sha-256")
+    if digest is None or len(digest) != hashlib.sha256().digest_size:
+        raise DigestMismatch("Content-Digest needs a sha-256 member")
+    return digest
 
 
 def verify_response(
@@ -206,6 +226,26 @@ def verify_response(
     Only an error (status 400 and above) may be bound to no more than method, target and body; `binding` tells which.
     Raises as `verify_request` does.
     """
+    verified = verify_response_head(
+        response, request=request, keys=keys, tag=tag, now=now, max_age_seconds=max_age_seconds
+    )
+    check_content_digest(response.headers, response.body)
+    return verified
+
+
+def verify_response_head(
+    response: HttpResponse,
+    *,
+    request: HttpRequest,
+    keys: Sequence[Jwk],
+    tag: str,
+    now: datetime,
+    max_age_seconds: int = MAX_AGE_SECONDS,
+) -> VerifiedResponse:
+    """As `verify_response`, before the body is read: **nothing is proved of the body here.**
+
+    Whoever reads it holds it against `stated_digest`, which the signature covers, before using any of it.
+    """
     fields = parse_signature_fields(response.headers)
     _check_parameters(fields, tag=tag, required=("created", "keyid", "tag"))
     binding: Binding = "request"
@@ -213,7 +253,6 @@ def verify_response(
         binding = "target"
     _check_covered(fields.covered, _required_of_response(request, binding))
     created = _check_age(fields, now=now, max_age_seconds=max_age_seconds)
-    check_content_digest(response.headers, response.body)
     try:
         key = find_key(keys, fields.parameters["keyid"])
     except UnusableKey as error:
@@ -229,6 +268,15 @@ def _with_digest(message: Message) -> Message:
         check_content_digest(message.headers, message.body)
         return message
     return message.with_headers({"Content-Digest": content_digest(message.body)})
+
+
+def _sign_response(
+    digested: HttpResponse, *, request: HttpRequest, signer: Signer, created: datetime, tag: str, binding: Binding
+) -> HttpResponse:
+    covered = _required_of_response(request, binding)
+    parameters = {"created": int(created.timestamp()), "keyid": signer.key_id, "tag": tag}
+    serialized = serialize_parameters(covered, parameters)
+    return digested.with_headers(_signed(signature_base(covered, serialized, digested, request), serialized, signer))
 
 
 def _required_of_request(request: HttpRequest) -> tuple[str, ...]:
