@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.models import ClientRow, MemberRow
 from gateway.directory.oauth import OAuthSettings
+from gateway.release_lock import wait_for_releases
 
 Jwk: TypeAlias = Mapping[str, Any]
 
@@ -81,6 +82,16 @@ class Client:
     def key(self, kid: str) -> Jwk | None:
         """Return the registered public key with this `kid`, or `None`."""
         return next((key for key in self.keys if key.get("kid") == kid), None)
+
+
+def client_name(client_id: str) -> str:
+    """Return how `release_lock` names a client."""
+    return f"client {client_id}"
+
+
+def member_name(code: str) -> str:
+    """Return how `release_lock` names a member."""
+    return f"member {code}"
 
 
 _ACTIVE_REVISION = (
@@ -172,6 +183,8 @@ def record_member(session: Session, member: Member, *, at: datetime) -> bool:
     row = session.get(MemberRow, member.code)
     if row is not None and _member(row) == member:
         return False
+    if row is not None:
+        wait_for_releases(session, member_name(member.code))
     row = row or MemberRow(code=member.code, created_at=at)
     row.name, row.kind, row.active = member.name, member.kind, member.active
     row.jwks = {"keys": [dict(key) for key in member.keys]}
@@ -187,6 +200,8 @@ def record_client(session: Session, client: Client, *, at: datetime) -> bool:
     row = session.get(ClientRow, client.client_id)
     if row is not None and _client(row) == replace(client, sector=client.sector or client.member_code):
         return False
+    if row is not None:
+        wait_for_releases(session, client_name(client.client_id))
     row = row or ClientRow(client_id=client.client_id, created_at=at)
     values = asdict(client)
     row.jwks = {"keys": [dict(key) for key in values.pop("keys")]}

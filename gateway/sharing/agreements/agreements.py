@@ -1,17 +1,19 @@
 """Agreements as values, and the questions asked of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, String, Table, bindparam, func, select
+from sqlalchemy import Row, Select, Table, bindparam, select
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import active_member_keys
 from gateway.errors import GatewayError
 from gateway.policy.decision import AgreementFacts
+from gateway.release_lock import keep_as_they_are, wait_for_releases
 from gateway.sharing.agreements.errors import AgreementNotFound, AgreementUnreadable
 from gateway.sharing.agreements.models import AgreementRow, SignatureRow
 from gateway.sharing.agreements.schemas import read_agreement
@@ -130,12 +132,12 @@ def agreement_for(session: Session, *, consumer: str, service: str, purpose: str
     return _agreement(session, best)
 
 
-def lock_agreement(session: Session, reference: str, version: int) -> Agreement:
+def lock_agreement(session: Session, reference: str, version: int, *, also: Iterable[str] = ()) -> Agreement:
     """Return the version as it is now, and keep it so until this transaction ends; raises `AgreementNotFound`.
 
-    Many may keep it at once: only a change has to wait. On SQLite writers take turns, which does the same.
+    Many may keep it at once: only a change has to wait. `also` names further things to keep (`release_lock`).
     """
-    _lock(session, reference, version, for_change=False)
+    keep_as_they_are(session, (_name(reference, version), *also))
     found = session.connection().execute(_ONE, {"reference": reference, "version": version}).one_or_none()
     if found is None:
         raise AgreementNotFound(f"There is no agreement {reference}.{version}")
@@ -161,25 +163,17 @@ def versions_of(session: Session, reference: str) -> tuple[Agreement, ...]:
 
 def locked_row(session: Session, reference: str, version: int) -> AgreementRow:
     """Return the row to change it, locked and freshly read; for this room only. Raises `AgreementNotFound`."""
-    _lock(session, reference, version, for_change=True)
+    wait_for_releases(session, _name(reference, version))
     row = session.get(AgreementRow, (reference, version), with_for_update=True, populate_existing=True)
     if row is None:
         raise AgreementNotFound(f"There is no agreement {reference}.{version}")
     return row
 
 
-def _lock(session: Session, reference: str, version: int, *, for_change: bool) -> None:
-    # An advisory lock queues fairly. With a lock on the row, those who keep an agreement could overlap for ever and a
-    # suspension would never get its turn.
-    connection = session.connection()
-    if connection.dialect.name == "postgresql":
-        name = {"name": f"agreement {reference}.{version}"}
-        connection.execute(_LOCK_TO_CHANGE if for_change else _LOCK_TO_KEEP, name)
+def _name(reference: str, version: int) -> str:
+    return f"agreement {reference}.{version}"
 
 
-_NAME = func.hashtextextended(bindparam("name", type_=String), 0)
-_LOCK_TO_CHANGE = select(func.pg_advisory_xact_lock(_NAME))
-_LOCK_TO_KEEP = select(func.pg_advisory_xact_lock_shared(_NAME))
 # What every decision reads is read as plain rows: the session's own objects would cost more than the question.
 _RECORDED = cast("Table", AgreementRow.__table__)
 _SIGNATURES = cast("Table", SignatureRow.__table__)

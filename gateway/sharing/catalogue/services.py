@@ -12,6 +12,7 @@ from sqlalchemy import Row, Table, bindparam, select
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import list_clients, list_members
+from gateway.release_lock import wait_for_releases
 from gateway.sharing.catalogue.errors import ServiceInvalid, ServiceNotFound
 from gateway.sharing.catalogue.models import ServiceRow
 
@@ -102,7 +103,10 @@ def record_service(session: Session, service: Service, *, at: datetime) -> None:
     """
     check_service(service)
     _check_registered(session, service)
-    row = session.get(ServiceRow, service.id) or ServiceRow(id=service.id, endpoint=None)
+    row = session.get(ServiceRow, service.id)
+    if row is not None:
+        wait_for_releases(session, service_name(service.id))
+    row = row or ServiceRow(id=service.id, endpoint=None)
     for name in _COLUMNS:
         setattr(row, name, getattr(service, name))
     row.thresholds = dict(service.thresholds)
@@ -112,6 +116,11 @@ def record_service(session: Session, service: Service, *, at: datetime) -> None:
     row.recorded_at = at
     session.add(row)
     session.flush()
+
+
+def service_name(service_id: str) -> str:
+    """Return how `release_lock` names a service."""
+    return f"service {service_id}"
 
 
 def set_endpoint(session: Session, service_id: str, endpoint: str) -> None:

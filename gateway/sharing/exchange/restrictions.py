@@ -5,9 +5,15 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gateway.release_lock import wait_for_releases
 from gateway.sharing.exchange.models import RestrictionRow
 
 EVERY_SERVICE = "*"
+
+
+def subject_name(subject: str) -> str:
+    """Return how `release_lock` names a person: whoever restricts what is told of them waits for what rests on it."""
+    return f"subject {subject}"
 
 
 def is_restricted(session: Session, *, subject: str, service: str) -> bool:
@@ -21,5 +27,6 @@ def is_restricted(session: Session, *, subject: str, service: str) -> bool:
 def record_restriction(session: Session, *, subject: str, service: str = EVERY_SERVICE, at: datetime) -> None:
     """Restrict a person; doing it twice changes nothing."""
     if session.get(RestrictionRow, (subject, service)) is None:
+        wait_for_releases(session, subject_name(subject))
         session.add(RestrictionRow(subject=subject, service=service, created_at=at))
         session.flush()
