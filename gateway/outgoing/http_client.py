@@ -13,7 +13,8 @@ import ssl
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,6 +80,15 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedAnswer:
+    """As `Answer`, with a body that is read piece by piece, once; reading raises what `HttpClient.request` does."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+
+
 class HttpClient:
     """Makes guarded requests. Assembles only: connections are made when a request is.
 
@@ -107,10 +117,27 @@ class HttpClient:
         max_bytes: int,
     ) -> Answer:
         """Send one request; raises `AddressForbidden`, `Unreachable`, `TooSlow` or `AnswerTooLarge`."""
+        with self.stream(
+            method, url, headers=headers, body=body, timeout_seconds=timeout_seconds, max_bytes=max_bytes
+        ) as answer:
+            return Answer(status=answer.status, headers=answer.headers, body=b"".join(answer.pieces))
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_seconds: float,
+        max_bytes: int,
+    ) -> Iterator[StreamedAnswer]:
+        """As `request`, for an answer too large to be held: time and size are bounded alike, over the whole of it."""
         pool, host = self._pool_for(url)
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        try:
+        with _told_as_ours():
             response = pool.urlopen(
                 method,
                 target,
@@ -121,23 +148,30 @@ class HttpClient:
                 timeout=Timeout(total=timeout_seconds),
                 preload_content=False,
             )
-            try:
-                content = _read(response, max_bytes=max_bytes)
-            except BaseException:
+        read = False
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal read
+            length = 0
+            while piece := _next_piece(response):
+                length += len(piece)
+                if length > max_bytes:
+                    raise AnswerTooLarge
+                yield piece
+            read = True
+
+        try:
+            yield StreamedAnswer(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                pieces=pieces(),
+            )
+        finally:
+            # A connection on which something is still to come is of no more use.
+            if read:
+                response.release_conn()
+            else:
                 response.close()
-                raise
-            response.release_conn()
-        except Urllib3Timeout as error:
-            raise TooSlow(detail=type(error).__name__) from error
-        except SSLError as error:
-            raise Unreachable(detail="TLS verification failed") from error
-        except (HTTPError, OSError) as error:
-            raise Unreachable(detail=type(error).__name__) from error
-        return Answer(
-            status=response.status,
-            headers={name.lower(): value for name, value in response.headers.items()},
-            body=content,
-        )
 
     def _pool_for(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
         parts = urlsplit(url)
@@ -206,13 +240,22 @@ def _is_public(text: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _read(response: urllib3.BaseHTTPResponse, *, max_bytes: int) -> bytes:
-    content = bytearray()
-    while chunk := response.read1(CHUNK):
-        content += chunk
-        if len(content) > max_bytes:
-            raise AnswerTooLarge
-    return bytes(content)
+def _next_piece(response: urllib3.BaseHTTPResponse) -> bytes:
+    with _told_as_ours():
+        return response.read1(CHUNK)
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """Raise what went wrong on the network as an error of this module."""
+    try:
+        yield
+    except Urllib3Timeout as error:
+        raise TooSlow(detail=type(error).__name__) from error
+    except SSLError as error:
+        raise Unreachable(detail="TLS verification failed") from error
+    except (HTTPError, OSError) as error:
+        raise Unreachable(detail=type(error).__name__) from error
 
 
 class _UntilDeadline(io.RawIOBase):

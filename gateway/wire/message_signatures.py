@@ -242,9 +242,10 @@ def verify_response_head(
     now: datetime,
     max_age_seconds: int = MAX_AGE_SECONDS,
 ) -> VerifiedResponse:
-    """As `verify_response`, before the body is read: **nothing is proved of the body here.**
+    """As `verify_response`, before the body is read.
 
-    Whoever reads it holds it against `stated_digest`, which the signature covers, before using any of it.
+    **Nothing is proved of the body here**: whoever reads it holds it against `stated_digest`, which the signature
+    covers, before using any of it.
     """
     fields = parse_signature_fields(response.headers)
     _check_parameters(fields, tag=tag, required=("created", "keyid", "tag"))
