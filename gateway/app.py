@@ -39,6 +39,8 @@ from gateway.oidc.logout.consequences import LogoutConsequences
 from gateway.oidc.logout.requests import LogoutTickets
 from gateway.oidc.logout.signing_out import SigningOut
 from gateway.oidc.provider import OpenIDProvider, assemble_provider
+from gateway.openapi import views as openapi_views
+from gateway.openapi.document import describe
 from gateway.outbox.courier import Courier
 from gateway.outgoing.http_client import HttpClient
 from gateway.pages import views as page_views
@@ -354,6 +356,12 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         clock=gateway.clock,
         interrupted=gateway.provider.interrupted,
     )
+    description = partial(
+        describe,
+        endpoints=gateway.provider.endpoints,
+        session_cookie=gateway.people.cookie.name,
+        registers=gateway.policy.registers,
+    )
     readiness = {
         "database": lambda: _check_database(gateway),
         "migrations": lambda: _check_migrated(gateway),
@@ -367,6 +375,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         (sign_in, everyone),
         (logout_views.blueprint(gateway.signing_out()), everyone),
         (sharing_documents, everyone),
+        (openapi_views.blueprint(description), everyone),
         (exchange_views.blueprint(exchange), everyone),
         (page_views.auditor_blueprint(tools), page_views.auditor_guard(tools)),
     )

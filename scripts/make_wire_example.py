@@ -1,7 +1,9 @@
-"""Write the worked example of docs/wire-protocol.md: docs/examples/, and the blocks of the document that quote it.
+"""Write the worked example of docs/wire-protocol.md: docs/examples/, and what quotes it.
 
-    .venv/bin/python -m scripts.make_wire_example           write both
-    .venv/bin/python -m scripts.make_wire_example --check   change nothing; exit status 1 when either differs
+That is the blocks of the document, and the bodies that the OpenAPI document shows.
+
+    .venv/bin/python -m scripts.make_wire_example           write all of it
+    .venv/bin/python -m scripts.make_wire_example --check   change nothing; exit status 1 when anything differs
 
 Every byte is made by `gateway.wire` with the example keys and the fixed time of `wire_example_actors`, so the same
 bytes come out each time.
@@ -9,6 +11,7 @@ bytes come out each time.
 
 import argparse
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +68,7 @@ from scripts.wire_example_actors import (
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENT = REPOSITORY / "docs" / "wire-protocol.md"
 EXAMPLES = REPOSITORY / "docs" / "examples"
+BODIES = REPOSITORY / "gateway" / "openapi" / "examples"
 MARKED = re.compile(r"(<!-- examples/(\S+) -->\n\n```\w*\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -353,6 +357,7 @@ def public_documents() -> dict[str, bytes]:
         "log_prefix": f"{ISSUER}/log",
         "log_vkey": vkey,
         "member_jwks_uri": f"{RESOURCE}/members/{{member}}/jwks.json",
+        "openapi_uri": f"{ISSUER}/openapi.json",
         "resource": RESOURCE,
         "token_endpoint": f"{ISSUER}/token",
     }
@@ -374,6 +379,13 @@ def example() -> dict[str, bytes]:
     return {**public_documents(), **signed_in, **messages, **published_log(outcomes)}
 
 
+def bodies(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The bodies of the messages, and the gateway's metadata, as the OpenAPI document shows them."""
+    messages = ("request", "answer", "refusal", "question", "provider-answer")
+    shown = {f"{name}.json": pretty(json.loads(files[f"{name}.http"].partition(b"\n\n")[2])) for name in messages}
+    return {**shown, "gateway-configuration.json": files["gateway-configuration.json"]}
+
+
 def quoting(files: Mapping[str, bytes]) -> Callable[[str], str]:
     """Return what puts the files into a document, after each `<!-- examples/NAME -->`."""
 
@@ -388,9 +400,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the worked example of docs/wire-protocol.md.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 when something differs")
     check = parser.parse_args().check
-    files = {EXAMPLES / name: content for name, content in example().items()}
+    made = example()
+    files = {EXAMPLES / name: content for name, content in made.items()}
+    files |= {BODIES / name: content for name, content in bodies(made).items()}
     document = DOCUMENT.read_text(encoding="utf-8")
-    files[DOCUMENT] = quoting(example())(document).encode()
+    files[DOCUMENT] = quoting(made)(document).encode()
     differing = [path for path, content in files.items() if not path.exists() or path.read_bytes() != content]
     for path in differing:
         print(path.relative_to(REPOSITORY), "differs" if check else "written")

@@ -78,6 +78,7 @@ def home_blueprint(tools: PageTools) -> Blueprint:
             log_key_url="/.well-known/gateway-configuration",
             discovery_url="/.well-known/openid-configuration",
             keys_url="/.well-known/jwks.json",
+            openapi_url="/openapi.json",
             log_origin=tools.log_keys.origin,
             **signed_in_context(signed_in),
         )

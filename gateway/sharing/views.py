@@ -35,6 +35,7 @@ def blueprint(
                 member_jwks_uri=f"{resource}/members/{{member}}/jwks.json",
                 log_prefix=f"{issuer}/log",
                 log_vkey=log_vkey,
+                openapi_uri=f"{issuer}/openapi.json",
             )
         )
 

@@ -137,6 +137,7 @@ HOME = {
     "log_key_url": "/log/key",
     "discovery_url": "/.well-known/openid-configuration",
     "keys_url": "/jwks",
+    "openapi_url": "/openapi.json",
     "log_origin": "gateway.example/log",
 }
 AUDITOR = "Auden Specimen"

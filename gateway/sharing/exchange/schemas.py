@@ -1,6 +1,5 @@
 """The wire form of a request for a record, and the value it becomes."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,8 +13,11 @@ IDENTIFIER = validate.Regexp(r"\A[a-z0-9]+(?:[/._-][a-z0-9]+)*\Z", error="Not a 
 SALT = validate.Regexp(r"\A[A-Za-z0-9_-]{22,86}\Z", error="128 random bits or more, base64url.")
 SUB = validate.Regexp(r"\A[\x21-\x7e]{1,255}\Z", error="Not a valid subject.")
 NINO = validate.Regexp(r"\A[A-Z]{2}[0-9]{6}[A-D]\Z", error="Not a National Insurance number.")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, separators of lines, controls of text direction, and lone surrogates, which no encoding can hold."""
+# Controls, separators of lines, controls of text direction, and lone surrogates, which no encoding can hold.
+PLAIN_TEXT = validate.Regexp(
+    r"\A[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*\Z",
+    error="Control and direction characters are not accepted.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +51,16 @@ class RecordRequest:
     case_reference: str | None
 
 
-def _plain_text(value: str) -> None:
-    if CONTROL.search(value):
-        raise ValidationError("Control and direction characters are not accepted.")
-
-
 class MatchSchema(StrictSchema):
     """Attributes by which a provider can find a person."""
 
-    family_name = fields.String(required=True, validate=[validate.Length(min=1, max=100), _plain_text])
-    given_name = fields.String(validate=[validate.Length(min=1, max=100), _plain_text])
+    family_name = fields.String(required=True, validate=[validate.Length(min=1, max=100), PLAIN_TEXT])
+    given_name = fields.String(validate=[validate.Length(min=1, max=100), PLAIN_TEXT])
     birthdate = fields.Date(required=True, format="iso")
     nino = fields.String(
         validate=validate.Regexp(r"\A[A-Z]{2}[0-9]{6}[A-D]\Z", error="Not a National Insurance number.")
     )
+    nino_fragment = fields.String(validate=validate.Regexp(r"\A[0-9]{4}\Z", error="Not four digits."))
     postcode = fields.String(validate=validate.Regexp(r"\A[A-Z0-9]{2,4} [0-9][A-Z]{2}\Z", error="Not a postcode."))
 
     @post_load
@@ -97,8 +95,9 @@ class RecordRequestSchema(StrictSchema):
         required=True,
         data_key="fields",
         validate=validate.Length(min=1, max=100),
+        metadata={"uniqueItems": True},  # checked by `_no_repeats`
     )
-    case_reference = fields.String(validate=[validate.Length(min=1, max=100), _plain_text])
+    case_reference = fields.String(validate=[validate.Length(min=1, max=100), PLAIN_TEXT])
     # Not read: it makes the request's digest, which receipts show, impossible to guess back to a person.
     salt = fields.String(required=True, validate=SALT)
 
