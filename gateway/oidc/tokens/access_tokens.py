@@ -34,6 +34,7 @@ _FAMILY_OF = (
         AccessTokenRow.authorization_id,
         AuthorizationRow.authorization_id.label("family"),
         AuthorizationRow.revoked_at,
+        AuthorizationRow.account_id,
     )
     .outerjoin(AuthorizationRow, AuthorizationRow.authorization_id == AccessTokenRow.authorization_id)
     .where(AccessTokenRow.token_hash == bindparam("token_hash"))
@@ -65,6 +66,8 @@ class VerifiedAccessToken:
     """Under which its row is found."""
     authorization_id: UUID | None
     """The family it belongs to; None when a client has it in its own name."""
+    account_id: UUID | None
+    """Whose family it is; None when there is none."""
     proof: VerifiedProof | None = None
     """The DPoP proof that came with it, which is still to be used up: `use_up`."""
 
@@ -181,7 +184,9 @@ class AccessTokens:
         authorization_id: UUID | None = found.authorization_id
         if authorization_id is not None and (found.family is None or found.revoked_at is not None):
             raise TokenRefused(detail="its family was revoked")
-        return VerifiedAccessToken(claims=claims, token_hash=token_hash, authorization_id=authorization_id)
+        return VerifiedAccessToken(
+            claims=claims, token_hash=token_hash, authorization_id=authorization_id, account_id=found.account_id
+        )
 
     def _check_sender(
         self, claims: VerifiedClaims, shown: ShownToken, presented: Presented, *, now: datetime

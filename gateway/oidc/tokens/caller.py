@@ -10,7 +10,6 @@ from gateway.directory.members import Client, find_client
 from gateway.identity.accounts import AccountKind, find_account
 from gateway.identity.caller import ActingOfficer, Caller, Presented
 from gateway.oidc.errors import TokenRefused
-from gateway.oidc.models import AuthorizationRow
 from gateway.oidc.tokens.access_tokens import AccessTokens, VerifiedAccessToken, about, use_up
 
 
@@ -54,8 +53,7 @@ def _officer(session: Session, token: VerifiedAccessToken, client: Client) -> Ac
         if token.claims.get("sub") != client.client_id:
             raise TokenRefused(detail="no family, and not the client's own")
         return None
-    family = session.get(AuthorizationRow, token.authorization_id)
-    account = find_account(session, family.account_id) if family is not None else None
+    account = find_account(session, token.account_id) if token.account_id is not None else None
     if account is None or account.kind is not AccountKind.OFFICER or account.member_code is None:
         raise TokenRefused(detail="not an active officer")
     check_actors(session, token)
