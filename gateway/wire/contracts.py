@@ -9,6 +9,9 @@ PROVIDER_TAG = "gateway-provider"
 RECORD_TYP = "gateway-record+sd-jwt"
 """`typ` of the SD-JWT with which a provider answers."""
 
+AGREEMENT_TYP = "gateway-agreement+jws"
+"""`typ` of a member's detached JWS over the canonical JSON of an agreement."""
+
 NO_RECORD = "no_record"
 """The one code for every reason that lies in the person asked about: unknown, ambiguous, withheld."""
 

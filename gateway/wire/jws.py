@@ -28,11 +28,12 @@ _REFUSED_HEADERS = ("crit", "jku", "jwk", "x5u", "x5c", "b64")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedJws:
-    """A statement whose signature was checked: its protected header, its payload bytes, the `kid` that signed."""
+    """A statement whose signature was checked: protected header, payload bytes, the key that signed and its `kid`."""
 
     header: Mapping[str, Any]
     payload: bytes
     key_id: str
+    key: Jwk
 
 
 def issue_jws(payload: bytes, *, typ: str, signer: Signer, headers: Mapping[str, object] | None = None) -> str:
@@ -187,7 +188,7 @@ def _verify(
         raise InvalidJws("the key is not made for this algorithm", detail=str(error)) from error
     except InvalidSignature as error:
         raise InvalidSignature("the signature of the statement does not verify") from error
-    return VerifiedJws(header=protected, payload=raw_payload, key_id=key["kid"])
+    return VerifiedJws(header=protected, payload=raw_payload, key_id=key["kid"], key=key)
 
 
 def _check_header(protected: Mapping[str, Any], *, typ: str | None, algorithms: Collection[str]) -> str:

@@ -81,6 +81,11 @@ def thumbprint(jwk: Jwk) -> str:
         raise UnusableKey("this is not a public key we understand", detail=str(error)) from error
 
 
+def public_members(jwk: Jwk) -> dict[str, Any]:
+    """Return a key's name, algorithm and public half, and nothing else that was written into the JWK."""
+    return {name: jwk[name] for name in ("kid", "alg", *_PUBLIC_MEMBERS) if name in jwk}
+
+
 # Only these make the key; `d` and the other private members are never read.
 _PUBLIC_MEMBERS = ("kty", "crv", "x", "y", "n", "e")
 

@@ -40,7 +40,8 @@ class Receipt:
     pseudonym), `{"matched": true, "level": …}` or None; `handle` is the one-time name the
     provider's record uses for the person; `log_entry` is the leaf hash in standard base64; `provider_key` and
     `client_key` are RFC 7638 thumbprints of the keys that signed the provider's record and the consumer's request;
-    `checks_digest` is that of the JWT in which the gateway states checks that it computed.
+    `checks_digest` is that of the JWT in which the gateway states checks that it computed; `agreement_digest` is
+    that of the agreement's text with the members' signatures and keys, as `evidence.texts_digest` makes it.
     """
 
     exchange: str
@@ -68,6 +69,7 @@ class Receipt:
     provider_key: str | None = None
     client_key: str | None = None
     checks_digest: str | None = None
+    agreement_digest: str | None = None
 
 
 def issue_receipt(receipt: Receipt, *, signer: Signer) -> str:
@@ -106,7 +108,7 @@ _TEXT = (
     "log_entry",
 )
 # Members that older receipts do not have.
-_SINCE = ("provider_key", "client_key", "checks_digest")
+_SINCE = ("provider_key", "client_key", "checks_digest", "agreement_digest")
 _TEXT_OR_NONE = (
     "provider",
     "agreement",

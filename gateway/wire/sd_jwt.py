@@ -41,13 +41,15 @@ class VerifiedRecord:
     """An SD-JWT that was checked.
 
     `claims` are the clear claims, `fields` the disclosed values by name, `disclosures` the encoded disclosure of each
-    field (in the order received), `issuer_jwt` the provider's own signed part, unchanged.
+    field (in the order received), `issuer_jwt` the provider's own signed part, unchanged, `key` the public key with
+    which that was verified.
     """
 
     claims: VerifiedClaims
     fields: dict[str, Any]
     disclosures: dict[str, str]
     issuer_jwt: str
+    key: Jwk
 
 
 def issue_sd_jwt(claims: Mapping[str, object], fields: Mapping[str, object], *, signer: Signer, typ: str) -> str:
@@ -84,7 +86,8 @@ def verify_sd_jwt(
         raise InvalidRecord("the record must end with a tilde, without a key binding JWT")
     issuer_jwt, *disclosures = unverified.removesuffix("~").split("~")
     # 2. The issuer's signature and claims.
-    payload = parse_claims(verify_jws(issuer_jwt, keys=keys, typ=typ, algorithms=algorithms))
+    verified = verify_jws(issuer_jwt, keys=keys, typ=typ, algorithms=algorithms)
+    payload = parse_claims(verified)
     digests = _digests(payload)
     claims = check_claims(
         {name: value for name, value in payload.items() if name not in ("_sd", "_sd_alg")},
@@ -101,7 +104,7 @@ def verify_sd_jwt(
         if name in fields:
             raise InvalidRecord("a field is disclosed twice")
         fields[name], encoded[name] = value, disclosure
-    return VerifiedRecord(claims=claims, fields=fields, disclosures=encoded, issuer_jwt=issuer_jwt)
+    return VerifiedRecord(claims=claims, fields=fields, disclosures=encoded, issuer_jwt=issuer_jwt, key=verified.key)
 
 
 def keep_only(record: VerifiedRecord, fields: Collection[str]) -> str:

@@ -41,7 +41,7 @@ def test_members_of_a_later_version_are_tolerated_and_left_out() -> None:
     assert verify_receipt(signed({**asdict(a_receipt()), "added_in_2030": {"x": 1}}), keys=KEYS) == a_receipt()
 
 
-ADDED_LATER = ("provider_key", "client_key", "checks_digest")
+ADDED_LATER = ("provider_key", "client_key", "checks_digest", "agreement_digest")
 
 
 def test_a_receipt_from_before_members_were_added_still_verifies() -> None:

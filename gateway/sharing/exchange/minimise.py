@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.sharing.catalogue.services import Service
 from gateway.sharing.exchange.provider_call import ProviderFailed, failed
 from gateway.wire.canonical import digest_b64
+from gateway.wire.keys import Jwk, public_members
 from gateway.wire.sd_jwt import VerifiedRecord, keep_only
 
 _SAFE_NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
@@ -13,10 +14,16 @@ _SAFE_NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinimisedRecord:
-    """The provider's SD-JWT with only the permitted disclosures; `withheld` names what was sent and dropped."""
+    """The provider's SD-JWT with only the permitted disclosures; `withheld` names what was sent and dropped.
+
+    `provider_jwt` is the part that the provider signed, which holds no value, and `provider_key` the public key (JWK)
+    with which that was verified.
+    """
 
     sd_jwt: str
+    provider_jwt: str
     provider_jwt_digest: str
+    provider_key: Jwk
     disclosed: tuple[str, ...]
     withheld: tuple[str, ...]
 
@@ -34,7 +41,9 @@ def minimise(
     dropped = sorted(name for name in record.fields if name not in permitted)
     return MinimisedRecord(
         sd_jwt=keep_only(record, permitted),
+        provider_jwt=record.issuer_jwt,
         provider_jwt_digest=digest_b64(record.issuer_jwt.encode()),
+        provider_key=public_members(record.key),
         disclosed=permitted,
         # A provider chooses its field names; only plain ones may stand in a receipt.
         withheld=tuple(dict.fromkeys(name if _SAFE_NAME.match(name) else "(unnamed)" for name in dropped)),

@@ -26,6 +26,7 @@ from gateway.sharing.exchange.provider_call import ProviderFailed
 from gateway.sharing.exchange.retry import ANSWER_KEPT, RetryKeys
 from gateway.wire.contracts import NO_RECORD
 from gateway.wire.encoding import b64_encode
+from gateway.wire.keys import thumbprint
 from gateway.wire.receipts import FailedRule, Receipt, issue_receipt
 from gateway.wire.signer import Signer
 
@@ -90,6 +91,9 @@ class Registrar:
         row.fields_disclosed = list(ending.record.disclosed) if ending.record else []
         row.fields_withheld = list(ending.record.withheld) if ending.record else []
         row.closed_at = at
+        if ending.record is not None:
+            row.provider_jwt = ending.record.provider_jwt
+            row.provider_jwk = dict(ending.record.provider_key)
         row.receipt = self._issue(
             session, row, ending, event=EVENTS[ending.outcome], decision_inputs=row.decision_record, at=at
         )
@@ -147,6 +151,9 @@ class Registrar:
             fields_disclosed=tuple(ending.record.disclosed) if ending.record else (),
             fields_withheld=tuple(ending.record.withheld) if ending.record else (),
             log_entry=b64_encode(entry.leaf_hash),
+            provider_key=thumbprint(ending.record.provider_key) if ending.record else None,
+            client_key=row.client_key,
+            agreement_digest=(decision_inputs["agreement"] or {}).get("digest") or None,
         )
         return issue_receipt(receipt, signer=self._signer())
 
