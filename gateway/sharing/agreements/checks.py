@@ -48,6 +48,17 @@ def check_fields(terms: Terms, surroundings: Surroundings) -> None:
         raise _invalid(terms, f"the service has no field {unknown[0]}")
 
 
+def check_attachments(terms: Terms, surroundings: Surroundings) -> None:
+    """What is fetched by itself is encrypted on the way and in the spool, but not by the provider to the consumer."""
+    attachments = surroundings.services[terms.service].attachment_fields
+    covered = [name for name in terms.fields if name in attachments]
+    if terms.end_to_end is not None and covered:
+        raise _invalid(terms, f"{covered[0]} is an attachment, and attachments are not encrypted end to end")
+    computed = [name for check in terms.checks for name in check.from_ if name in attachments]
+    if computed:
+        raise _invalid(terms, f"nothing can be computed from {computed[0]}, which is an attachment")
+
+
 def check_exclusions(terms: Terms, _surroundings: Surroundings) -> None:
     """What is excluded cannot be agreed as well."""
     both = [exclusion.item for exclusion in terms.exclusions if exclusion.item in terms.fields]
@@ -80,6 +91,7 @@ TERMS_CHECKS = (
     check_parties_differ,
     check_service,
     check_fields,
+    check_attachments,
     check_exclusions,
     check_purposes,
     check_legal_gateway,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import list_clients, list_members
 from gateway.release_lock import wait_for_releases
+from gateway.sharing.catalogue.attachments import attachment_fields, problem_in_attachments, schema_of_values
 from gateway.sharing.catalogue.errors import ServiceInvalid, ServiceNotFound
 from gateway.sharing.catalogue.models import ServiceRow
 
@@ -52,11 +53,16 @@ class Service:
         """The names of all the fields, in the schema's order or the database's."""
         return tuple(self.schema["properties"])
 
+    @property
+    def attachment_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """The fields whose value is fetched by itself, each with the media types it may have."""
+        return attachment_fields(self.schema)
+
     def problems_in(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """Say what in these values breaks the schema: field and rule, never the value. Empty when all is well."""
         # The empty registry keeps a reference in a schema from ever being fetched.
         validator: Any = Draft202012Validator(
-            self.schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+            schema_of_values(self.schema), registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
         )
         return tuple(sorted({_problem(error) for error in validator.iter_errors(dict(values))}))
 
@@ -187,6 +193,15 @@ def check_fields_are_described(service: Service) -> None:
             raise ServiceInvalid(f"{service.id}: the field {name} has no description")
 
 
+def check_attachments(service: Service) -> None:
+    """An attachment is a document of a known type, and no larger than the service says."""
+    problem = problem_in_attachments(service.schema)
+    if problem is not None:
+        raise ServiceInvalid(f"{service.id}: {problem}")
+    if service.attachment_fields and not service.max_attachment_bytes:
+        raise ServiceInvalid(f"{service.id}: a service with attachments says max_attachment_bytes")
+
+
 def check_match_attributes(service: Service) -> None:
     """What is required must be allowed, and looking for nobody in particular is not offered."""
     if not set(service.match_required) <= set(service.match_attributes):
@@ -210,6 +225,7 @@ SERVICE_CHECKS = (
     check_schema_is_valid,
     check_schema_is_closed,
     check_fields_are_described,
+    check_attachments,
     check_match_attributes,
     check_limits,
 )

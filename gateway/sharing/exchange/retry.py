@@ -45,8 +45,9 @@ class RetryKeys:
         except InvalidTag:
             return None
 
+    def derive(self, info: bytes, *, salt: bytes | None = None) -> bytes:
+        """Return a key of 32 bytes for one use, which `info` names (RFC 5869)."""
+        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(self._secret)
+
     def _key(self, idempotency_key: str) -> bytes:
-        derivation = HKDF(
-            algorithm=SHA256(), length=32, salt=None, info=b"gateway answer\x00" + idempotency_key.encode()
-        )
-        return derivation.derive(self._secret)
+        return self.derive(b"gateway answer\x00" + idempotency_key.encode())
