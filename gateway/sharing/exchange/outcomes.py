@@ -153,7 +153,7 @@ class Registrar:
             log_entry=b64_encode(entry.leaf_hash),
             provider_key=thumbprint(ending.record.provider_key) if ending.record else None,
             client_key=row.client_key,
-            agreement_digest=(decision_inputs["agreement"] or {}).get("digest") or None,
+            agreement_digest=(decision_inputs.get("agreement") or {}).get("digest") or None,
         )
         return issue_receipt(receipt, signer=self._signer())
 
