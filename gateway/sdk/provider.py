@@ -5,12 +5,17 @@
     application = provider.wsgi          # any WSGI server
 
 `answer(question) -> dict | Found | NoRecord` returns the fields it was asked for. The kit accepts only questions signed
-by the gateway, each nonce once, and signs records and answers.
+by the gateway, each nonce once, holds answers to the service's schema, and signs records and answers.
+
+It logs one line a question to `gateway.sdk.provider`, and never anything about a person. `/healthz` says that the
+process lives, `/readyz` that it has the gateway's keys.
 """
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+import time
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +23,7 @@ from typing import Any
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Kind
+from gateway.sdk.answer_schemas import AnswerSchema
 from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import Nonces, SeenNonces
@@ -35,6 +41,7 @@ __all__ = ["AnswerFunction", "AskedQuestion", "Found", "NoRecord", "Provider", "
 # Longer than the gateway keeps an answer for an honest retry, which must still find the record believable.
 RECORD_LIFETIME = timedelta(minutes=20)
 HEALTH_PATH = "/healthz"
+READY_PATH = "/readyz"
 
 log = logging.getLogger("gateway.sdk.provider")
 
@@ -51,8 +58,9 @@ class Provider:
     """A provider as a WSGI application. Assembles only: the gateway's keys are fetched with the first question.
 
     `member` is the provider's code, `key` its registered signing key (a PEM file or a `Signer`), `origin` the address
-    under which the gateway calls it (scheme and host). Where several processes answer, they share `nonces`
-    (`nonces.SharedNonces`); by default a process remembers its own.
+    under which the gateway calls it (scheme and host). `schemas` are the JSON Schemas of services' fields, as the
+    catalogue has them. Where several processes answer, they share `nonces` (`nonces.SharedNonces`); by default a
+    process remembers its own.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Provider:
         gateway: str,
         origin: str,
         services: Mapping[str, AnswerFunction],
+        schemas: Mapping[str, Mapping[str, Any]] | None = None,
         nonces: Nonces | None = None,
         ca_file: Path | None = None,
         clock: Clock | None = None,
@@ -72,14 +81,15 @@ class Provider:
         self._signer = signer_from(key)
         self._origin = origin.rstrip("/")
         self._services = dict(services)
+        self._schemas = {service: AnswerSchema(schema) for service, schema in (schemas or {}).items()}
         self._nonces = nonces or SeenNonces()
         self._clock = clock or SystemClock()
         self._documents = documents or GatewayDocuments(gateway, ca_file=ca_file)
 
     def wsgi(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one HTTP request (PEP 3333)."""
-        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == HEALTH_PATH:
-            return send(start_response, HttpResponse(status=200, headers=JSON, body=b'{"status": "ok"}'))
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] in (HEALTH_PATH, READY_PATH):
+            return send(start_response, self._health(environ["PATH_INFO"]))
         request = request_of(environ, self._origin)
         if request is None:
             return send(start_response, problem(413, "request_too_large", "The question is too large"))
@@ -105,13 +115,54 @@ class Provider:
         function = self._services.get(question.service)
         if function is None:
             return problem(404, "unknown_service", "This provider does not answer that service")
+        began = time.monotonic()
+        try:
+            response, outcome = self._answer_with(function, question, now)
+        except Exception as error:  # noqa: BLE001 - whatever a department's function raises, the gateway is told
+            # What an error says may be about the person; where it was raised is not.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("answer failed: %s at %s:%s", type(error).__name__, place.filename, place.lineno)  # noqa: TRY400
+            response, outcome = problem(500, "provider_failed", "The provider could not answer"), "failed"
+        log.info(
+            "question answered: exchange=%s service=%s consumer=%s outcome=%s milliseconds=%d",
+            question.exchange,
+            question.service,
+            question.consumer,
+            outcome,
+            (time.monotonic() - began) * 1000,
+        )
+        return response
+
+    def _answer_with(
+        self, function: AnswerFunction, question: AskedQuestion, now: datetime
+    ) -> tuple[HttpResponse, str]:
         found = function(question)
         if isinstance(found, NoRecord):
-            return problem(404, NO_RECORD, "No record", reason=found.reason)
+            # Why stays between provider and gateway, and out of the log.
+            return problem(404, NO_RECORD, "No record", reason=found.reason), NO_RECORD
         if not isinstance(found, Found):
             found = Found(fields=found)
-        body = {"record": self._record(question, found.fields, now), **_about(found)}
-        return HttpResponse(status=200, headers=JSON, body=json.dumps(body).encode())
+        # Only what was asked for: a function that returns more than the question does not disclose it.
+        asked = {name: found.fields[name] for name in question.fields if name in found.fields}
+        problems = self._problems_in(asked, question)
+        if problems:
+            log.error("answer not sent, it breaks the schema of %s: %s", question.service, "; ".join(problems))
+            return problem(500, "provider_failed", "The provider could not answer"), "invalid"
+        body = {"record": self._record(question, asked, now), **_about(found)}
+        return HttpResponse(status=200, headers=JSON, body=json.dumps(body).encode()), "answered"
+
+    def _problems_in(self, fields: Mapping[str, Any], question: AskedQuestion) -> Sequence[str]:
+        missing = [f"{name}: is missing" for name in question.fields if name not in fields]
+        schema = self._schemas.get(question.service)
+        return [*missing, *(schema.problems_in(fields) if schema is not None else ())]
+
+    def _health(self, path: str) -> HttpResponse:
+        if path == READY_PATH:
+            try:
+                self._documents.gateway_keys(self._clock.now())
+            except GatewayError as error:
+                return problem(503, error.code, error.public)
+        return HttpResponse(status=200, headers=JSON, body=b'{"status": "ok"}')
 
     def _record(self, question: AskedQuestion, fields: Mapping[str, Any], now: datetime) -> str:
         claims = {
@@ -122,9 +173,7 @@ class Provider:
             "iat": int(now.timestamp()),
             "exp": int((now + RECORD_LIFETIME).timestamp()),
         }
-        # Only what was asked for: a function that returns more than the question does not disclose it.
-        asked = {name: fields[name] for name in question.fields if name in fields}
-        return issue_sd_jwt(claims, asked, signer=self._signer, typ=RECORD_TYP)
+        return issue_sd_jwt(claims, fields, signer=self._signer, typ=RECORD_TYP)
 
     def _check_from_gateway(self, request: HttpRequest, *, now: datetime) -> None:
         issuer = self._documents.issuer
