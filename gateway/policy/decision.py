@@ -56,6 +56,25 @@ class AgreementFacts:
     clients: tuple[str, ...]
     subject_kinds: tuple[str, ...] = ("sub", "match")
     """How the consumer may name a person: by its own `sub`, or by attributes to `match`."""
+    own_area_only: bool = False
+    """Whether only people may be asked about who live in the consumer's own area."""
+    objection_lists: tuple[str, ...] = ()
+    """Nothing is told of a person on one of these lists."""
+    hours_days: tuple[str, ...] = ()
+    """`mon` to `sun`; read only where the agreement has hours."""
+    hours_from: str | None = None
+    """`HH:MM` in the United Kingdom's civil time, itself included; None where the agreement has no hours."""
+    hours_until: str | None = None
+    """`HH:MM`, itself not included; `24:00` is the end of the day."""
+    volume_per_day: int | None = None
+    """How many exchanges may be opened in one UTC day; None for no such limit."""
+    queries_per_subject: int | None = None
+    """How often may be asked about one person within `queries_days`; None for no such limit."""
+    queries_days: int | None = None
+    minimum_match: str | None = None
+    """The weakest match level accepted where a person is described by attributes."""
+    digest: str = ""
+    """Of the text with the signatures that held, as evidence shows them; no rule looks at it."""
 
     def to_document(self) -> dict[str, Any]:
         """Return the facts as plain JSON, as they stand in `DecisionInputs.to_document()`."""
@@ -76,6 +95,10 @@ class RequestFacts:
     """Every field the service has; empty for a service that does not exist."""
     subject_kind: str
     """`sub` or `match`."""
+    exchanges_today: int = 0
+    """How many exchanges were opened before this one under the agreement's reference in this UTC day."""
+    earlier_queries: int = 0
+    """How often was asked about this person before, within the agreement's days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +107,12 @@ class SubjectFacts:
 
     known: bool
     withheld: bool
+    objections: tuple[str, ...] = ()
+    """Those of the agreement's lists of objections on which the person is."""
+    in_consumer_area: bool = True
+    """Whether the person lives in the consumer's own area; presumed until the provider was asked, which alone knows."""
+    match_level: str | None = None
+    """How surely the provider found whom the attributes describe; None while it is presumed to suffice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,18 @@ refusal.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 import cedarpy
 
 from gateway.policy.decision import AgreementFacts, DecisionInputs, Deny, Permit, Reason
 from gateway.policy.documents import load_text
 from gateway.policy.errors import PolicyInvalid
-from gateway.policy.registers import Registers, load_registers
-from gateway.wire.canonical import canonical_json, digest_b64
+from gateway.policy.registers import Registers, load_registers, registers_from
+from gateway.wire.agreement_texts import texts_digest
 
 POLICY_ERROR = Reason(
     code="policy_error",
@@ -27,6 +28,10 @@ POLICY_ERROR = Reason(
     about_subject=False,
 )
 _ASSURANCE = {"AAL1": 1, "AAL2": 2, "AAL3": 3}
+MATCH_LEVELS = {"weak": 1, "fair": 2, "strong": 3, "exact": 4}
+"""How surely a person was found, the least first."""
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CIVIL_TIME = ZoneInfo("Europe/London")
 _ASK = {"type": "Action", "id": "ask"}
 
 
@@ -36,7 +41,9 @@ class PolicyEngine:
 
     registers: Registers
     digest: str
-    """`sha-256:` and the base64url SHA-256 of the schema, the rules and the lists."""
+    """`sha-256:` and the base64url SHA-256 of `texts` in canonical JSON."""
+    texts: Mapping[str, Any]
+    """Schema, rules and lists: all that a decision depends on besides its inputs; `from_texts` reads them back."""
     rules: Mapping[str, str]
     """The Cedar text of each forbid, by its @id."""
     _policies: cedarpy.PolicySet
@@ -46,9 +53,22 @@ class PolicyEngine:
     @classmethod
     def load(cls, policies_dir: Path) -> Self:
         """Read, parse and check the policies; raises `PolicyInvalid` saying what is wrong with them."""
-        schema_text = load_text(policies_dir / "gateway.cedarschema")
-        rules_text = load_text(policies_dir / "rules.cedar")
-        registers = load_registers(policies_dir)
+        return cls._made(
+            load_text(policies_dir / "gateway.cedarschema"),
+            load_text(policies_dir / "rules.cedar"),
+            load_registers(policies_dir),
+        )
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, Any]) -> Self:
+        """Make an engine of kept `texts`, to decide as was decided then; raises `PolicyInvalid`."""
+        try:
+            return cls._made(str(texts["schema"]), str(texts["rules"]), registers_from(texts))
+        except (KeyError, TypeError, ValueError) as error:
+            raise PolicyInvalid("these are not the texts of policies") from error
+
+    @classmethod
+    def _made(cls, schema_text: str, rules_text: str, registers: Registers) -> Self:
         try:
             schema = cedarpy.Schema.from_str(schema_text)
             policies = cedarpy.PolicySet.from_str(rules_text)
@@ -57,9 +77,11 @@ class PolicyEngine:
             raise PolicyInvalid(f"Cedar cannot read the schema or the rules: {error}") from error
         _check_types(rules_text, schema)
         _check_rules(rules_text, registers)
+        texts = {"schema": schema_text, "rules": rules_text, **registers.texts()}
         return cls(
             registers=registers,
-            digest=_digest(schema_text, rules_text, registers),
+            digest=texts_digest(texts),
+            texts=texts,
             rules=_texts(rules_text),
             _policies=policies,
             _schema=schema,
@@ -94,7 +116,16 @@ def _request(inputs: DecisionInputs) -> dict[str, Any]:
         "subject_kind": request.subject_kind,
         "subject_known": inputs.subject.known,
         "subject_withheld": inputs.subject.withheld,
+        "subject_objections": list(inputs.subject.objections),
+        "subject_in_area": inputs.subject.in_consumer_area,
+        # Presumed to suffice while nobody was asked; what a provider says and we do not know is no level at all.
+        "subject_match": max(MATCH_LEVELS.values())
+        if inputs.subject.match_level is None
+        else MATCH_LEVELS.get(inputs.subject.match_level, 0),
+        "exchanges_today": request.exchanges_today,
+        "earlier_queries": request.earlier_queries,
         "today": _day(inputs.now.astimezone(UTC).date().isoformat()),
+        **_civil_time(inputs.now),
     }
     if inputs.agreement is not None:
         context["agreement"] = _reference("Agreement", _agreement_id(inputs.agreement))
@@ -106,6 +137,12 @@ def _request(inputs: DecisionInputs) -> dict[str, Any]:
         "resource": {"type": "Service", "id": request.service},
         "context": context,
     }
+
+
+def _civil_time(now: datetime) -> dict[str, Any]:
+    """Return weekday and minute of the day as clocks in the United Kingdom show them."""
+    local = now.astimezone(_CIVIL_TIME)
+    return {"weekday": WEEKDAYS[local.weekday()], "minute": local.hour * 60 + local.minute}
 
 
 def _entities(inputs: DecisionInputs) -> list[dict[str, Any]]:
@@ -160,8 +197,37 @@ def _agreement_entity(agreement: AgreementFacts) -> dict[str, Any]:
             "minimum_assurance": _ASSURANCE.get(agreement.minimum_acr, max(_ASSURANCE.values()) + 1),
             "case_reference_required": agreement.case_reference_required,
             "subject_kinds": list(agreement.subject_kinds),
+            "own_area_only": agreement.own_area_only,
+            "objection_lists": list(agreement.objection_lists),
+            # A level that we do not know is surer than any that a provider can state.
+            "minimum_match": 0
+            if agreement.minimum_match is None
+            else MATCH_LEVELS.get(agreement.minimum_match, max(MATCH_LEVELS.values()) + 1),
+            **_limits(agreement),
         },
     )
+
+
+def _limits(agreement: AgreementFacts) -> dict[str, Any]:
+    """Return the attributes that an agreement has only where it sets such a limit."""
+    limits: dict[str, Any] = {}
+    if agreement.hours_from is not None and agreement.hours_until is not None:
+        limits["hours"] = {
+            "days": list(agreement.hours_days),
+            "from": _minute(agreement.hours_from),
+            "until": _minute(agreement.hours_until),
+        }
+    if agreement.volume_per_day is not None:
+        limits["volume_per_day"] = agreement.volume_per_day
+    if agreement.queries_per_subject is not None:
+        limits["queries_per_subject"] = agreement.queries_per_subject
+    return limits
+
+
+def _minute(time_of_day: str) -> int:
+    """Return the minute of the day of `HH:MM`."""
+    hour, minute = time_of_day.split(":")
+    return int(hour) * 60 + int(minute)
 
 
 def _agreement_id(agreement: AgreementFacts) -> str:
@@ -227,14 +293,3 @@ def _texts(rules_text: str) -> dict[str, str]:
         for policy in parsed["staticPolicies"].values()
         if "id" in policy.get("annotations", {})
     }
-
-
-def _digest(schema_text: str, rules_text: str, registers: Registers) -> str:
-    document = {
-        "schema": schema_text,
-        "rules": rules_text,
-        "reasons": [[r.rule, r.code, r.title, r.about_subject] for r in registers.reasons.values()],
-        "purposes": [list(item) for item in registers.purposes.items()],
-        "legal_gateways": [[g.code, g.title, g.source] for g in registers.legal_gateways.values()],
-    }
-    return f"sha-256:{digest_b64(canonical_json(document))}"

@@ -52,8 +52,19 @@ EACH_RULE_ALONE: Mapping[str, Mapping[str, Any]] = {
     "officer-signed-in-strongly": {"caller": {"acr": "AAL1"}},
     "case-reference-is-given": {"request": {"case_reference": None}},
     "subject-may-be-named-so": {"request": {"subject_kind": "passport"}},
+    "hours-are-kept": {
+        "agreement": {"hours_days": ("mon",), "hours_from": "10:00", "hours_until": "18:00"}  # it is half past nine
+    },
+    "volume-is-kept": {"request": {"exchanges_today": 50}},
+    "query-budget-is-kept": {"agreement": {"queries_per_subject": 3}, "request": {"earlier_queries": 3}},
     "subject-is-known": {"subject": {"known": False}},
     "subject-is-not-withheld": {"subject": {"withheld": True}},
+    "subject-has-not-objected": {
+        "agreement": {"objection_lists": ("sample-list",)},
+        "subject": {"objections": ("sample-list",)},
+    },
+    "subject-lives-in-the-area": {"agreement": {"own_area_only": True}, "subject": {"in_consumer_area": False}},
+    "subject-is-surely-matched": {"agreement": {"minimum_match": "strong"}, "subject": {"match_level": "fair"}},
 }
 
 
@@ -86,7 +97,13 @@ def test_every_failing_rule_is_named(engine: PolicyEngine) -> None:
 
 def test_only_reasons_about_the_person_are_marked_as_such(engine: PolicyEngine) -> None:
     about = {reason.code for reason in engine.registers.reasons.values() if reason.about_subject}
-    assert about == {"subject_unknown", "subject_withheld"}
+    assert about == {
+        "subject_unknown",
+        "subject_withheld",
+        "subject_objected",
+        "subject_out_of_area",
+        "match_too_weak",
+    }
 
 
 def test_without_an_agreement_all_else_that_is_wrong_is_named_too(engine: PolicyEngine) -> None:
@@ -115,9 +132,24 @@ EACH_CLAUSE: Mapping[str, tuple[Any, str]] = {
     "minimum_acr": ("AAL3", "sign_in_too_weak"),
     "clients": (("blackburn-library",), "client_not_covered"),
     "subject_kinds": (("sub",), "subject_kind_not_covered"),
+    "volume_per_day": (0, "volume_exceeded"),
+    "queries_per_subject": (0, "query_budget_spent"),
 }
-# These change nothing for a request that meets every condition: they name the agreement, or ask for what is given.
-WITHOUT_EFFECT = {"id", "version", "case_reference_required"}
+# These change nothing for a request that meets every condition: they name the agreement, ask for what is given, or say
+# something only together with others. What they govern is walked in test_mutations.py.
+WITHOUT_EFFECT = {
+    "id",
+    "version",
+    "digest",
+    "case_reference_required",
+    "own_area_only",
+    "objection_lists",
+    "hours_days",
+    "hours_from",
+    "hours_until",
+    "queries_days",
+    "minimum_match",
+}
 
 
 def test_every_clause_of_an_agreement_has_a_case() -> None:

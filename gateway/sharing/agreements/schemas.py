@@ -28,6 +28,9 @@ from gateway.wire.canonical import canonical_json
 REFERENCE = validate.Regexp(r"\A[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*\Z", error="Capital letters, digits and hyphens.")
 CODE = validate.Regexp(r"\A[A-Za-z0-9][A-Za-z0-9/._-]{0,99}\Z", error="Not a code.")
 TIME = validate.Regexp(r"\A(?:[01][0-9]|2[0-3]):[0-5][0-9]\Z", error="Not a time of day, HH:MM.")
+END_OF_DAY = validate.Regexp(
+    r"\A(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)\Z", error="Not a time of day, HH:MM, nor 24:00."
+)
 THUMBPRINT = validate.Regexp(r"\A[A-Za-z0-9_-]{43}\Z", error="Not an RFC 7638 thumbprint (SHA-256).")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -103,7 +106,7 @@ class HoursSchema(_ValueSchema):
         fields.String(validate=validate.OneOf(DAYS)), required=True, validate=[validate.Length(min=1), _once_each]
     )
     from_ = fields.String(required=True, data_key="from", validate=TIME)
-    until = fields.String(required=True, validate=TIME)
+    until = fields.String(required=True, validate=END_OF_DAY)
 
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_options: object) -> None:
