@@ -81,6 +81,30 @@ class InvalidReceipt(GatewayError):
     title = "The receipt is not valid"
 
 
+class InvalidExpression(GatewayError):
+    """An expression that CEL cannot read, or that is not about what it may be about."""
+
+    kind = Kind.INVALID
+    code = "invalid_expression"
+    title = "The expression is not valid"
+
+
+class ExpressionFailed(GatewayError):
+    """An expression that gives nothing for these values, or something it may not give."""
+
+    kind = Kind.UPSTREAM
+    code = "expression_failed"
+    title = "The expression cannot be computed"
+
+
+class InvalidEncryption(GatewayError):
+    """A JWE that breaks RFC 7516 or our profile of it, or that is not for this key."""
+
+    kind = Kind.INVALID
+    code = "invalid_encryption"
+    title = "The encrypted part is not valid"
+
+
 class InvalidNote(GatewayError):
     """A signed note or checkpoint that breaks its specification, or that no known key signed."""
 
