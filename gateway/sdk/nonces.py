@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -40,29 +41,20 @@ class SeenNonces:
 class SharedNonces:
     """Nonces in an SQLite file: safe in threads, and in the processes of one machine.
 
-    A file that cannot be written raises `sqlite3.Error`, and the question is not answered.
+    A file that cannot be written raises `sqlite3.Error` or `OSError`, and the question is not answered.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
 
     def first_use(self, nonce: str, *, now: datetime) -> bool:
         """Tell whether this nonce is new, and remember it."""
-        database = self._database()
-        with database:  # one transaction: a nonce that was counted stays counted
+        self._path.touch(mode=0o600)
+        with closing(sqlite3.connect(self._path, timeout=10.0)) as database, database:
+            database.execute("CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, expires REAL NOT NULL)")
+            database.execute("CREATE INDEX IF NOT EXISTS nonces_expires ON nonces (expires)")
             database.execute("DELETE FROM nonces WHERE expires < ?", (now.timestamp(),))
             counted = database.execute(
                 "INSERT OR IGNORE INTO nonces VALUES (?, ?)", (nonce, (now + NONCE_KEPT).timestamp())
             )
             return counted.rowcount == 1
-
-    def _database(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "database", None)
-        if found is None:
-            self._path.touch(mode=0o600)
-            found = sqlite3.connect(self._path, timeout=10.0)
-            found.execute("CREATE TABLE IF NOT EXISTS nonces (nonce TEXT PRIMARY KEY, expires REAL NOT NULL)")
-            found.execute("CREATE INDEX IF NOT EXISTS nonces_expires ON nonces (expires)")
-            self._local.database = found
-        return found

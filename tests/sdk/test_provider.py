@@ -3,14 +3,18 @@
 import io
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.sdk.provider import AskedQuestion, NoRecord, Provider
+from gateway.sdk.nonces import Nonces, SeenNonces, SharedNonces
+from gateway.sdk.provider import AnswerFunction, AskedQuestion, Found, NoRecord, Provider
 from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.errors import InvalidMessageSignature
+from gateway.wire.jws import unverified_claims
 from gateway.wire.keys import SIGNING_ALGORITHMS
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, content_digest, sign_request, verify_response
 from gateway.wire.sd_jwt import verify_sd_jwt
@@ -34,25 +38,44 @@ QUESTION = {
     "audience": CONSUMER,
 }
 
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"eligible": {"type": "boolean"}, "tier": {"enum": ["targeted", "expanded", None]}},
+}
+
 
 class Department:
     """A department behind the kit, and what it was asked."""
 
-    def __init__(self, gateway: StandIn, clock: FrozenClock) -> None:
+    def __init__(
+        self,
+        gateway: StandIn,
+        clock: FrozenClock,
+        *,
+        function: AnswerFunction | None = None,
+        nonces: Nonces | None = None,
+    ) -> None:
         self.gateway, self.clock = gateway, clock
         self.asked: list[AskedQuestion] = []
-        self.found: Mapping[str, Any] | NoRecord = {"eligible": True, "tier": "targeted", "award_amount": 54_210}
+        self.found: Mapping[str, Any] | Found | NoRecord = {
+            "eligible": True,
+            "tier": "targeted",
+            "award_amount": 54_210,
+        }
         self.provider = Provider(
             member="dwp",
             key=gateway.provider,
             gateway=ISSUER,
             origin=ORIGIN,
-            services={SERVICE: self._answer},
+            services={SERVICE: function or self._answer},
+            schemas={SERVICE: SCHEMA},
+            nonces=nonces,
             clock=clock,
             documents=gateway.documents(),
         )
 
-    def _answer(self, question: AskedQuestion) -> Mapping[str, Any] | NoRecord:
+    def _answer(self, question: AskedQuestion) -> Mapping[str, Any] | Found | NoRecord:
         self.asked.append(question)
         return self.found
 
@@ -261,3 +284,108 @@ def test_health_is_told_to_anybody(department: Department) -> None:
             tag=PROVIDER_TAG,
             now=department.clock.now(),
         )
+
+
+# --- What a department's function gets wrong
+
+
+class SaysTooMuch(Exception):
+    """An error whose text is about somebody."""
+
+
+def failing(_question: AskedQuestion) -> Mapping[str, Any]:
+    raise SaysTooMuch("Ada Testcase owes 542.10")
+
+
+WRONG: dict[str, Any] = {
+    "raises": failing,
+    "leaves a field out": lambda _question: {"eligible": True},
+    "returns what is no JSON": lambda _question: {"eligible": True, "tier": object()},
+    "breaks the schema": lambda _question: {"eligible": "yes, Ada Testcase", "tier": "targeted"},
+    "returns nothing": lambda _question: None,
+}
+
+
+@pytest.mark.parametrize("function", WRONG.values(), ids=WRONG)
+def test_what_a_function_gets_wrong_is_told_to_the_log_without_the_person(
+    function: AnswerFunction, clock: FrozenClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    department = Department(StandIn(clock=clock), clock, function=function)
+    request = question(department)
+    with caplog.at_level("INFO"):
+        response = department.post(request)
+    assert (response.status, json.loads(response.body)["code"]) == (500, "provider_failed")
+    keys = [department.gateway.provider.public_jwk()]
+    verify_response(response, request=request, keys=keys, tag=PROVIDER_TAG, now=department.clock.now())
+    assert [record.levelname for record in caplog.records] in (["ERROR", "INFO"], ["ERROR"])
+    said = caplog.text + response.body.decode()
+    assert "Ada" not in said
+    assert "542" not in said
+    assert "the-departments-own-name" not in said
+
+
+def test_one_line_is_logged_for_a_question_and_nothing_about_the_person(
+    department: Department, caplog: pytest.LogCaptureFixture
+) -> None:
+    department.found = NoRecord(reason="withheld")
+    with caplog.at_level("INFO"):
+        department.post(question(department))
+    [line] = [record.getMessage() for record in caplog.records]
+    assert EXCHANGE in line
+    assert "outcome=no_record" in line
+    # Neither who was asked about nor why nothing is said of them.
+    assert "the-departments-own-name" not in line
+    assert "withheld" not in line
+
+
+def test_how_the_person_was_found_is_told_beside_the_record_and_not_in_it(department: Department) -> None:
+    department.found = Found(fields={"eligible": True, "tier": None}, match_level="strong", area=CONSUMER)
+    body = json.loads(department.post(question(department)).body)
+    assert body["about"] == {"match_level": "strong", "area": CONSUMER}
+    payload = unverified_claims(body["record"].split("~")[0])
+    assert not {"match_level", "area", "about"} & set(payload)
+
+
+def test_a_provider_is_ready_when_it_has_the_gateways_keys(department: Department) -> None:
+    def ready() -> int:
+        return department.post(HttpRequest(method="GET", target_uri=f"{ORIGIN}/readyz")).status
+
+    department.gateway.issuer_stated = "https://another.example"
+    assert ready() == 503
+    department.gateway.issuer_stated = ISSUER
+    department.clock.advance(seconds=600)
+    assert ready() == 200
+
+
+# --- Several processes
+
+
+def test_a_question_is_answered_once_by_all_processes_together(clock: FrozenClock, tmp_path: Path) -> None:
+    gateway = StandIn(clock=clock)
+    file = tmp_path / "nonces.sqlite3"
+    one, other = (Department(gateway, clock, nonces=SharedNonces(file)) for _each in range(2))
+    request = question(one)
+    assert one.post(request).status == 200
+    assert_refused(other, request)
+    assert other.post(question(other, nonce="another-nonce")).status == 200
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("kept", ["in memory", "in a file"])
+def test_of_many_threads_with_one_nonce_one_is_first(kept: str, tmp_path: Path, clock: FrozenClock) -> None:
+    nonces: Nonces = SharedNonces(tmp_path / "shared.sqlite3") if kept == "in a file" else SeenNonces()
+
+    def first_use(number: int) -> bool:
+        return nonces.first_use(f"nonce-{number % 4}", now=clock.now())
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(first_use, range(40))) == 4
+
+
+def test_shared_nonces_are_forgotten_when_their_signatures_are_over(tmp_path: Path, clock: FrozenClock) -> None:
+    nonces = SharedNonces(tmp_path / "shared.sqlite3")
+    assert nonces.first_use("a-nonce", now=clock.now())
+    clock.advance(seconds=66)  # 60 s of age and 5 s ahead: until here the signature would hold
+    assert not nonces.first_use("a-nonce", now=clock.now())
+    clock.advance(seconds=60)
+    assert nonces.first_use("a-nonce", now=clock.now())
