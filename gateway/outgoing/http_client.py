@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 from urllib3.util import Timeout
 
@@ -36,6 +36,8 @@ SETTING = "GATEWAY_OUTGOING_ALLOW_LOOPBACK"
 """With which an operator allows more addresses."""
 ANY_PORT = "*"
 MOST_TOLD = 160
+MOST_HEAD_BYTES = 64 * 1024
+"""Before an answer's body: status line and headers, with all the interim answers before them (RFC 9110 §15.2)."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -53,6 +55,10 @@ class Unreachable(GatewayError):
     kind = Kind.UPSTREAM
     code = "unreachable"
     title = "The other system could not be reached"
+
+
+class NotReceived(Unreachable):
+    """Nobody can have acted on the request: no connection came about, or a kept one was closed without a byte."""
 
 
 class TooSlow(GatewayError):
@@ -116,7 +122,7 @@ class HttpClient:
         timeout_seconds: float,
         max_bytes: int,
     ) -> Answer:
-        """Send one request; raises `AddressForbidden`, `Unreachable`, `TooSlow` or `AnswerTooLarge`."""
+        """Send one request; raises `AddressForbidden`, `Unreachable`, `NotReceived`, `TooSlow` or `AnswerTooLarge`."""
         with self.stream(
             method, url, headers=headers, body=body, timeout_seconds=timeout_seconds, max_bytes=max_bytes
         ) as answer:
@@ -242,7 +248,8 @@ def _is_public(text: str) -> bool:
 
 def _next_piece(response: urllib3.BaseHTTPResponse) -> bytes:
     with _told_as_ours():
-        return response.read1(CHUNK)
+        # As it was sent: no coding was asked for, and a few bytes of one can unfold to more than anybody can hold.
+        return response.read1(CHUNK, decode_content=False)
 
 
 @contextmanager
@@ -255,7 +262,25 @@ def _told_as_ours() -> Iterator[None]:
     except SSLError as error:
         raise Unreachable(detail="TLS verification failed") from error
     except (HTTPError, OSError) as error:
-        raise Unreachable(detail=type(error).__name__) from error
+        raise _named(error) from error
+
+
+def _named(error: Exception) -> GatewayError:
+    # Where urllib3 wraps a cause, the cause tells more.
+    cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
+    if isinstance(cause, _HeadTooLarge):
+        return AnswerTooLarge(detail="the head of the answer")
+    if isinstance(cause, NewConnectionError | _ClosedWhileKept):
+        return NotReceived(detail=type(cause).__name__.lstrip("_"))
+    return Unreachable(detail=type(error).__name__)
+
+
+class _HeadTooLarge(http.client.HTTPException):
+    """What comes before the answer's body has no end."""
+
+
+class _ClosedWhileKept(http.client.HTTPException):
+    """A connection that had been kept was closed by the other side, which sent nothing in answer to the request."""
 
 
 class _UntilDeadline(io.RawIOBase):
@@ -269,6 +294,8 @@ class _UntilDeadline(io.RawIOBase):
         # The socket's own file keeps the socket open for as long as the answer is read.
         self._received = cast("io.RawIOBase", sock.makefile("rb", buffering=0))
         self._deadline = deadline
+        self.most: int | None = MOST_HEAD_BYTES
+        self.count = 0
 
     def readable(self) -> bool:
         return True
@@ -277,8 +304,12 @@ class _UntilDeadline(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer dripped")
+        if self.most is not None and self.count >= self.most:
+            raise _HeadTooLarge
         self._sock.settimeout(left)
-        return self._received.readinto(buffer)
+        received = self._received.readinto(buffer)
+        self.count += received or 0
+        return received
 
     def close(self) -> None:
         self._received.close()
@@ -288,28 +319,47 @@ class _UntilDeadline(io.RawIOBase):
 class _TimedAnswer(http.client.HTTPResponse):
     """An answer whose every part arrives before the deadline, or not at all."""
 
-    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **options: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, kept: bool, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp.close()
-        self.fp = io.BufferedReader(_UntilDeadline(sock, deadline))
+        self._until = _UntilDeadline(sock, deadline)
+        self._kept = kept
+        self.fp = io.BufferedReader(self._until)
+
+    def begin(self) -> None:
+        try:
+            super().begin()
+        except (http.client.RemoteDisconnected, ConnectionError) as error:
+            if self._kept and self._until.count == 0:
+                raise _ClosedWhileKept from error
+            raise
+        self._until.most = None  # the body has a limit of its own
 
 
-def _timed(connection: HTTPConnection) -> None:
-    # By now the pool has set the connection's timeout to what is left of the whole.
-    deadline = time.monotonic() + float(connection.timeout or 0)
-    connection.response_class = partial(_TimedAnswer, deadline=deadline)  # type: ignore[assignment]
+class _Timed:
+    """What both kinds of connection know: whether they were used before, and by when an answer must be whole."""
 
+    _used = False
 
-class _TimedHttp(HTTPConnection):
+    def connect(self) -> None:
+        self._used = False
+        super().connect()  # type: ignore[misc]
+
     def getresponse(self) -> Any:
-        _timed(self)
-        return super().getresponse()
+        # By now the pool has set the connection's timeout to what is left of the whole.
+        deadline = time.monotonic() + float(self.timeout or 0)  # type: ignore[attr-defined]
+        self.response_class = partial(_TimedAnswer, deadline=deadline, kept=self._used)
+        answer = super().getresponse()  # type: ignore[misc]
+        self._used = True
+        return answer
 
 
-class _TimedHttps(HTTPSConnection):
-    def getresponse(self) -> Any:
-        _timed(self)
-        return super().getresponse()
+class _TimedHttp(_Timed, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _TimedHttps(_Timed, HTTPSConnection):  # type: ignore[misc]
+    pass
 
 
 class TimedHttpPool(urllib3.HTTPConnectionPool):
