@@ -28,6 +28,27 @@ class Registers:
     legal_gateways: Mapping[str, LegalGateway]
     reasons: Mapping[str, Reason]
 
+    def texts(self) -> dict[str, Any]:
+        """Return the lists as plain JSON, as `registers_from` reads them back."""
+        return {
+            "reasons": [[r.rule, r.code, r.title, r.about_subject] for r in self.reasons.values()],
+            "purposes": [list(item) for item in self.purposes.items()],
+            "legal_gateways": [[g.code, g.title, g.source] for g in self.legal_gateways.values()],
+        }
+
+
+def registers_from(texts: Mapping[str, Any]) -> Registers:
+    """Read what `Registers.texts` returned; raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+    reasons = (
+        Reason(rule=rule, code=code, title=title, about_subject=about) for rule, code, title, about in texts["reasons"]
+    )
+    gateways = (LegalGateway(code=code, title=title, source=source) for code, title, source in texts["legal_gateways"])
+    return Registers(
+        purposes=MappingProxyType(dict(texts["purposes"])),
+        legal_gateways=MappingProxyType({gateway.code: gateway for gateway in gateways}),
+        reasons=MappingProxyType({reason.rule: reason for reason in reasons}),
+    )
+
 
 def load_registers(policies_dir: Path) -> Registers:
     """Read the three lists; raises `PolicyInvalid` naming the file and the entry that is wrong."""

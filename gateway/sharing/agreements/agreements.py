@@ -1,6 +1,6 @@
 """Agreements as values, and the questions asked of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -17,7 +17,13 @@ from gateway.release_lock import keep_as_they_are, wait_for_releases
 from gateway.sharing.agreements.errors import AgreementNotFound, AgreementUnreadable
 from gateway.sharing.agreements.models import AgreementRow, SignatureRow
 from gateway.sharing.agreements.schemas import read_agreement
-from gateway.sharing.agreements.signatures import signature_holds
+from gateway.sharing.agreements.signatures import (
+    RecordedSignature,
+    Signed,
+    recorded_signature,
+    signed_by,
+    texts_in_force,
+)
 from gateway.sharing.agreements.terms import AgreementDocument, Terms
 from gateway.wire.encoding import parse_json
 
@@ -32,14 +38,13 @@ class AgreementStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """One recorded version, with whether each member's signature holds today."""
+    """One recorded version, with the members' signatures over it."""
 
     document: AgreementDocument
     status: AgreementStatus
     superseded_on: date | None
     """The first day of a later version; this one ends on the day before."""
-    consumer_signed: bool
-    provider_signed: bool
+    signatures: tuple[RecordedSignature, ...]
     imported_at: datetime
     status_changed_at: datetime
 
@@ -74,6 +79,26 @@ class Agreement:
         return self.terms.legal_basis.gateway
 
     @property
+    def signed(self) -> Signed:
+        """Whose signatures hold today."""
+        return signed_by(self.document.canonical, self.signatures)
+
+    @property
+    def consumer_signed(self) -> bool:
+        """Whether the signature of the member who asks holds today."""
+        return self.consumer in self.signed.members
+
+    @property
+    def provider_signed(self) -> bool:
+        """Whether the signature of the member who answers holds today."""
+        return self.provider in self.signed.members
+
+    @property
+    def texts(self) -> Mapping[str, Any]:
+        """The document with the signatures that hold today and their keys, as evidence shows them."""
+        return texts_in_force(self.document.canonical, self.signatures)
+
+    @property
     def ends_on(self) -> date:
         """The last day on which it holds: its own, or the day before a later version takes over."""
         if self.superseded_on is None:
@@ -89,13 +114,22 @@ def facts(agreement: Agreement) -> AgreementFacts:
         ends_on=agreement.ends_on,
         consumer_signed=agreement.consumer_signed,
         provider_signed=agreement.provider_signed,
+        digest=agreement.signed.digest,
     )
 
 
 def facts_of(
-    terms: Terms, *, status: AgreementStatus, ends_on: date, consumer_signed: bool, provider_signed: bool
+    terms: Terms,
+    *,
+    status: AgreementStatus,
+    ends_on: date,
+    consumer_signed: bool,
+    provider_signed: bool,
+    digest: str = "",
 ) -> AgreementFacts:
-    """Return what policy decides on, for terms in a given state."""
+    """Return what policy decides on, for terms in a given state; `digest` is that of what was signed, if it was."""
+    conditions = terms.conditions
+    hours, budget = conditions.hours, conditions.queries_per_subject
     return AgreementFacts(
         id=terms.reference,
         version=terms.version,
@@ -115,6 +149,16 @@ def facts_of(
         case_reference_required=terms.conditions.case_reference_required,
         clients=terms.conditions.clients,
         subject_kinds=terms.conditions.subject_kinds,
+        own_area_only=conditions.own_area_only,
+        objection_lists=conditions.objection_lists,
+        hours_days=hours.days if hours else (),
+        hours_from=hours.from_ if hours else None,
+        hours_until=hours.until if hours else None,
+        volume_per_day=terms.volume_per_day,
+        queries_per_subject=budget.most if budget else None,
+        queries_days=budget.days if budget else None,
+        minimum_match=conditions.minimum_match,
+        digest=digest,
     )
 
 
@@ -224,17 +268,17 @@ def _agreement(session: Session, row: _AnyRow) -> Agreement:
     parties = document.terms.parties
     name = {"reference": row.reference, "version": row.version}
     signatures = {found.member: found.jws for found in session.connection().execute(_SIGNED, name)}
-    keys = active_member_keys(session, (parties.consumer.member, parties.provider.member))
-
-    def signed(member: str) -> bool:
-        return signature_holds(document.canonical, signatures.get(member), keys=keys.get(member, ()))
-
+    members = (parties.consumer.member, parties.provider.member)
+    keys = active_member_keys(session, members)
     return Agreement(
         document=document,
         status=AgreementStatus(row.status),
         superseded_on=row.superseded_on,
-        consumer_signed=signed(parties.consumer.member),
-        provider_signed=signed(parties.provider.member),
+        signatures=tuple(
+            recorded_signature(member, signatures[member], keys=keys.get(member, ()))
+            for member in members
+            if member in signatures
+        ),
         imported_at=row.imported_at,
         status_changed_at=row.status_changed_at,
     )

@@ -7,21 +7,23 @@ deployment, and those of the demonstration are made anew wherever it runs.
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from gateway.directory.members import Jwk, Member
 from gateway.errors import GatewayError
 from gateway.sharing.agreements.errors import SignatureRefused
 from gateway.sharing.agreements.terms import AgreementDocument, Terms
+from gateway.wire.agreement_texts import MemberSignature, agreement_texts, texts_digest
 from gateway.wire.canonical import canonical_json
+from gateway.wire.contracts import AGREEMENT_TYP
 from gateway.wire.encoding import parse_json, parse_json_object
 from gateway.wire.errors import MalformedInput
 from gateway.wire.jws import issue_detached_jws, verify_detached_jws
-from gateway.wire.keys import SIGNING_ALGORITHMS
+from gateway.wire.keys import SIGNING_ALGORITHMS, find_key, public_members
 from gateway.wire.signer import Signer
-
-AGREEMENT_TYP = "gateway-agreement+jws"
 
 
 def sign_agreement(document: AgreementDocument, *, signer: Signer) -> str:
@@ -41,19 +43,51 @@ def check_signature(document: AgreementDocument, jws: str, *, member: Member | N
     return key_id
 
 
-def signature_holds(payload: bytes, jws: str | None, *, keys: tuple[Jwk, ...]) -> bool:
-    """Tell whether a recorded signature verifies with one of a member's keys, as the directory holds them today."""
-    if jws is None:
-        return False
-    return _key_that_signed(payload, jws, canonical_json([dict(key) for key in keys])) is not None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSignature:
+    """A party's recorded signature, and the keys (canonical JSON) that the directory holds for it today."""
+
+    member: str
+    jws: str
+    keys: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """Whose signatures over a document hold, and the digest of the document together with them."""
+
+    members: frozenset[str]
+    digest: str
+
+
+def recorded_signature(member: str, jws: str, *, keys: tuple[Jwk, ...]) -> RecordedSignature:
+    """Return a signature beside the keys with which it must verify."""
+    return RecordedSignature(member=member, jws=jws, keys=canonical_json([dict(key) for key in keys]))
+
+
+# Every decision asks this; the answer depends on nothing but the arguments, keys included.
+@lru_cache(maxsize=4096)
+def signed_by(payload: bytes, signatures: tuple[RecordedSignature, ...]) -> Signed:
+    """Tell which of these signatures verify."""
+    texts = texts_in_force(payload, signatures)
+    return Signed(members=frozenset(texts["signatures"]), digest=texts_digest(texts))
+
+
+def texts_in_force(payload: bytes, signatures: tuple[RecordedSignature, ...]) -> dict[str, Any]:
+    """Return a document with the signatures that hold and the key of each, as evidence shows them."""
+    holding = {}
+    for signature in signatures:
+        key_id = _key_that_signed(payload, signature.jws, signature.keys)
+        key = find_key(parse_json(signature.keys), key_id)
+        if key is not None:
+            holding[signature.member] = MemberSignature(jws=signature.jws, key=public_members(key))
+    return agreement_texts(payload, holding)
 
 
 def _keys_of(member: Member | None) -> tuple[Jwk, ...]:
     return member.keys if member is not None and member.active else ()
 
 
-# Every decision asks this twice; the answer depends on nothing but the arguments, keys included.
-@lru_cache(maxsize=4096)
 def _key_that_signed(payload: bytes, jws: str, keys: bytes) -> str | None:
     try:
         return verify_detached_jws(

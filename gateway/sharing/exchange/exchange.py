@@ -25,6 +25,7 @@ from gateway.identity.caller import Caller
 from gateway.once.once import first_use
 from gateway.policy.decision import Deny
 from gateway.policy.engine import PolicyEngine
+from gateway.policy.kept_texts import KeptTexts
 from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
 from gateway.sharing.catalogue.services import Service, find_service
 from gateway.sharing.exchange.asking import Asker, Fetched
@@ -57,6 +58,8 @@ class Asked:
     idempotency_key: str
     target: str
     key_id: str
+    key_thumbprint: str
+    """RFC 7638, of the key that signed the request."""
     nonce: str
     leaves_at: float
     """On `time.monotonic`'s scale: when an answer leaves that must not tell why there is no record."""
@@ -108,6 +111,7 @@ class Broker:
         self._asker = asker
         self._clock = clock
         self._lease = lease
+        self._kept = KeptTexts()
 
     def request_record(self, asked: Asked) -> Reply | TurnedAway:
         """Answer one request; raises `DatabaseUnavailable` when nothing could be committed."""
@@ -168,6 +172,7 @@ class Broker:
             withheld=False,
             now=now,
         )
+        self._keep_texts(session, agreement, at=now)
         decision = judged.decision
         row = self._record_open(
             session, asked, judged, retry_mac=retry_mac, agreement=agreement, service=service, subject=subject, now=now
@@ -228,6 +233,7 @@ class Broker:
         agreement = None
         if row.agreement is not None and row.agreement_version is not None:
             agreement = lock_agreement(session, row.agreement, row.agreement_version)
+        self._keep_texts(session, agreement, at=now)
         withheld = isinstance(fetched, NoRecord) and fetched.reason == "withheld"
         return judge(
             session,
@@ -304,6 +310,7 @@ class Broker:
             subject=subject.reference,
             subject_sub=subject.consumer_sub,
             handle=token_urlsafe(24),
+            client_key=asked.key_thumbprint,
             requested_fields=list(request.fields),
             decision="permit",
             decision_record=judged.inputs.to_document(),
@@ -317,6 +324,12 @@ class Broker:
         session.add(row)
         session.flush()
         return row
+
+    def _keep_texts(self, session: Session, agreement: Agreement | None, *, at: datetime) -> None:
+        """Keep what is decided by: receipts name it, and evidence shows it."""
+        self._kept.keep(session, self._policy.digest, lambda: self._policy.texts, at=at)
+        if agreement is not None:
+            self._kept.keep(session, agreement.signed.digest, lambda: agreement.texts, at=at)
 
     def _claim_nonce(self, session: Session, asked: Asked, *, now: datetime) -> bool:
         owner = f"{asked.caller.client.client_id}#{asked.key_id}"

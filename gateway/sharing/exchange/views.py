@@ -36,6 +36,7 @@ from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
+from gateway.wire.keys import thumbprint
 from gateway.wire.message_signatures import (
     HeaderFields,
     HttpRequest,
@@ -127,7 +128,7 @@ class ExchangeDoor:
     def _understand(self, head: HttpRequest, caller: Caller, *, arrived: float) -> Asked:
         """Check the signature first: what was not proved to come from the client is not even parsed."""
         message = g.exchange_message = replace(head, body=_body_of_request())
-        key_id, nonce = _check_signature(message, caller, now=self.clock.now())
+        key_id, key_thumbprint, nonce = _check_signature(message, caller, now=self.clock.now())
         g.exchange_binding = "request"
         idempotency_key = _idempotency_key(message)
         body = _parse(message)
@@ -144,6 +145,7 @@ class ExchangeDoor:
             idempotency_key=idempotency_key,
             target=message.target_uri,
             key_id=key_id,
+            key_thumbprint=key_thumbprint,
             nonce=nonce,
             leaves_at=arrived + (service.answer_seconds if service else 0.0),
         )
@@ -193,7 +195,9 @@ def _body_of_request() -> bytes:
     return body
 
 
-def _check_signature(message: HttpRequest, caller: Caller, *, now: datetime) -> tuple[str, str]:
+def _check_signature(message: HttpRequest, caller: Caller, *, now: datetime) -> tuple[str, str, str]:
+    """Return the `kid` and the RFC 7638 thumbprint of the key that signed, and the nonce."""
+
     def keys_of(client_id: str, kid: str) -> Jwk | None:
         # The client of the keyid must be the token's: another client's signature proves nothing about this token.
         return caller.client.key(kid) if client_id == caller.client.client_id else None
@@ -202,7 +206,7 @@ def _check_signature(message: HttpRequest, caller: Caller, *, now: datetime) -> 
         verified = verify_request(message, keys_of=keys_of, tag=EXCHANGE_TAG, now=now)
     except GatewayError as error:
         raise RequestSignatureInvalid(error.public, extensions={"cause": error.code}) from error
-    return verified.key_id, verified.nonce
+    return verified.key_id, thumbprint(caller.client.key(verified.key_id) or {}), verified.nonce
 
 
 def _idempotency_key(message: HttpRequest) -> str:
