@@ -273,9 +273,27 @@ class World:
         `answer_seconds` is when its "no record" leaves, and bounds how long the department may take.
         `changes` replace terms of the shipped agreement; a name with `__` reaches inside (`conditions__roles=[…]`).
         """
+        service_id = f"dwp/t-{secrets.token_hex(6)}/v1"
+        with self.gateway.database.write() as session:
+            service = find_service(session, SERVICE)
+            assert service is not None
+            record_service(
+                session,
+                replace(
+                    service,
+                    id=service_id,
+                    endpoint=f"{self.hostile}/{behaviour}",
+                    answer_seconds=answer_seconds,
+                ),
+                at=SystemClock().now(),
+            )
+        return self.agreed(service_id, signed_by=signed_by, **changes)
+
+    def agreed(self, service: str, *, signed_by: Sequence[str] = (BLACKBURN, DWP), **changes: Any) -> Asking:
+        """An agreement of a test's own about a service that is there; `changes` as of `asking`."""
         now = SystemClock().now()
         name = secrets.token_hex(6)
-        asking = Asking(service=f"dwp/t-{name}/v1", reference=f"DSA-T{name.upper()}")
+        asking = Asking(service=service, reference=f"DSA-T{name.upper()}")
         shipped = json.loads(load_agreement(PROJECT / "policies" / "agreements" / "DSA-003.1.yaml").canonical)
         terms = shipped | {"reference": asking.reference, "service": asking.service}
         for path, value in changes.items():
@@ -284,20 +302,8 @@ class World:
             for key in outer:
                 place = place[key]
             place[last] = value
-        document = read_agreement(terms, source=name)
+        document = read_agreement(terms, source=asking.reference)
         with self.gateway.database.write() as session:
-            service = find_service(session, SERVICE)
-            assert service is not None
-            record_service(
-                session,
-                replace(
-                    service,
-                    id=asking.service,
-                    endpoint=f"{self.hostile}/{behaviour}",
-                    answer_seconds=answer_seconds,
-                ),
-                at=now,
-            )
             import_agreement(
                 session,
                 document,
