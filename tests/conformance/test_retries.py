@@ -198,6 +198,9 @@ def test_the_database_holds_neither_the_key_nor_the_record(world: World) -> None
     row = exchange_row(world, answer["exchange"])
     stored = repr({column.name: getattr(row, column.name) for column in ExchangeRow.__table__.columns})
     assert row.answer is not None
-    for secret in (key, answer["record"][:40], "targeted", "QQ123456C", "Testcase"):
+    # What the provider signed is kept as evidence: it holds digests, and none of the disclosures that they are of.
+    signed, *disclosures, _ = answer["record"].split("~")
+    assert row.provider_jwt == signed
+    for secret in (key, *disclosures, "targeted", "QQ123456C", "Testcase"):
         assert secret not in stored
         assert secret.encode() not in row.answer
