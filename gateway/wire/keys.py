@@ -33,7 +33,13 @@ def algorithm_name(name: object) -> str:
 
 
 def algorithm_of(jwk: Jwk) -> str:
-    """Return the one algorithm a public key may be used with: its `alg`, else what its type and curve imply."""
+    """Return the one algorithm a public key may verify with: its `alg`, else what its type and curve imply.
+
+    Raises `UnusableKey` for a key that is not for signatures.
+    """
+    # RFC 7517 §4.2: a key for encryption verifies nothing, even where its curve would allow it.
+    if jwk.get("use", "sig") != "sig":
+        raise UnusableKey("this key is not for signatures")
     if "alg" in jwk:
         return algorithm_name(jwk["alg"])
     implied = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "Ed25519", ("RSA", None): "PS256"}

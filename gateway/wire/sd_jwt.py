@@ -42,7 +42,7 @@ class VerifiedRecord:
 
     `claims` are the clear claims, `fields` the disclosed values by name, `disclosures` the encoded disclosure of each
     field (in the order received), `issuer_jwt` the provider's own signed part, unchanged, `key` the public key with
-    which that was verified.
+    which that was verified, `digests` those of every field that the issuer signed for.
     """
 
     claims: VerifiedClaims
@@ -50,6 +50,7 @@ class VerifiedRecord:
     disclosures: dict[str, str]
     issuer_jwt: str
     key: Jwk
+    digests: frozenset[str]
 
 
 def issue_sd_jwt(claims: Mapping[str, object], fields: Mapping[str, object], *, signer: Signer, typ: str) -> str:
@@ -104,7 +105,9 @@ def verify_sd_jwt(
         if name in fields:
             raise InvalidRecord("a field is disclosed twice")
         fields[name], encoded[name] = value, disclosure
-    return VerifiedRecord(claims=claims, fields=fields, disclosures=encoded, issuer_jwt=issuer_jwt, key=verified.key)
+    return VerifiedRecord(
+        claims=claims, fields=fields, disclosures=encoded, issuer_jwt=issuer_jwt, key=verified.key, digests=digests
+    )
 
 
 def keep_only(record: VerifiedRecord, fields: Collection[str]) -> str:
@@ -113,6 +116,17 @@ def keep_only(record: VerifiedRecord, fields: Collection[str]) -> str:
     A field that was not disclosed stays undisclosed; an empty collection keeps none.
     """
     return _join(record.issuer_jwt, [disclosure for name, disclosure in record.disclosures.items() if name in fields])
+
+
+def without_disclosures(sd_jwt: str) -> tuple[str, dict[str, str]]:
+    """Take a record of our own making apart: the issuer's JWT as a record without disclosures, and those by field."""
+    issuer_jwt, *disclosures = sd_jwt.removesuffix("~").split("~")
+    return _join(issuer_jwt, ()), {parse_json(b64url_decode(one))[1]: one for one in disclosures}
+
+
+def with_disclosures(sd_jwt: str, disclosures: Sequence[str]) -> str:
+    """Return a record with these disclosures beside those that it has; nothing is verified here."""
+    return sd_jwt + "".join(f"{disclosure}~" for disclosure in disclosures)
 
 
 def _join(issuer_jwt: str, disclosures: Sequence[str]) -> str:
