@@ -50,10 +50,12 @@ from gateway.settings import Settings
 from gateway.sharing import views as sharing_views
 from gateway.sharing.exchange import views as exchange_views
 from gateway.sharing.exchange.asking import Asker
+from gateway.sharing.exchange.attachments import Collector
 from gateway.sharing.exchange.exchange import Broker
 from gateway.sharing.exchange.listing import find_exchange
 from gateway.sharing.exchange.outcomes import Registrar, receipt_of
 from gateway.sharing.exchange.retry import RetryKeys
+from gateway.sharing.exchange.spool import Spool
 from gateway.sharing.exchange.subjects import Translator
 from gateway.sharing.exchange.views import ExchangeDoor
 from gateway.sharing.views import sharing_resource
@@ -237,7 +239,11 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
     policy = PolicyEngine.load(settings.policies_dir)
     retry_keys = RetryKeys(load_or_make_secret(settings.keys_dir / "retry.key", keeping.lock))
     exchange_signer = partial(signing.current, Purpose.EXCHANGE)  # asked anew for every signature: keys rotate
-    registrar = Registrar(audit=audit, signer=exchange_signer, issuer=settings.issuer, retry_keys=retry_keys)
+    spool = Spool(settings.spool_dir, retry_keys)
+    registrar = Registrar(
+        audit=audit, signer=exchange_signer, issuer=settings.issuer, retry_keys=retry_keys, spool=spool
+    )
+    http = _outgoing(settings)
     broker = Broker(
         database=database,
         audit=audit,
@@ -246,11 +252,12 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         translator=Translator(pairwise=people.pairwise, references=people.references),
         retry_keys=retry_keys,
         asker=Asker(
-            http=_outgoing(settings),
+            http=http,
             signer=exchange_signer,
             issuer=settings.issuer,
             clock=clock,
             timeout=settings.provider_timeout,
+            collector=Collector(http=http, signer=exchange_signer, issuer=settings.issuer, clock=clock, spool=spool),
         ),
         clock=clock,
         lease=settings.exchange_lease,

@@ -179,6 +179,11 @@ class Settings:
         """The published log: tiles, entry bundles, checkpoint."""
         return self.state_dir / "log"
 
+    @property
+    def spool_dir(self) -> Path:
+        """Large parts of answers on their way, encrypted; shared by all nodes, kept out of every backup."""
+        return self.state_dir / "spool"
+
     def environment(self) -> dict[str, str]:
         """Return the variables that give these settings to another process, secrets in the clear."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}

@@ -39,7 +39,7 @@ from gateway.sharing.exchange.errors import (
 )
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
-from gateway.sharing.exchange.outcomes import Ending, Registrar, Reply, abandon, lease_end
+from gateway.sharing.exchange.outcomes import OK_STATUS, Ending, Registrar, Reply, abandon, lease_end
 from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed, Question, failed
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest
@@ -127,11 +127,14 @@ class Broker:
             # Receipt and log are dated, and a retry sees whether an exchange is open: so the outcome itself waits for
             # the fixed time of the service, and the answer with it.
             time.sleep(max(0.0, asked.leaves_at - time.monotonic()))
-        return self._complete(begun, fetched, asked)
+        reply = self._complete(begun, fetched, asked)
+        if not (isinstance(reply, Reply) and reply.status == OK_STATUS):
+            self._asker.discard(fetched)
+        return reply
 
     def record_rejection(self, caller: Caller, error: GatewayError) -> None:
         """Account for an authenticated request that was turned away at the door."""
-        self._audit.record(_rejection(caller, error), at=self._clock.now())
+        self._audit.record(rejection(caller, error), at=self._clock.now())
 
     def _begin(self, asked: Asked) -> _Intent | Reply | TurnedAway:
         """Claim the nonce, decide, and commit either the intent to ask the provider or the refusal."""
@@ -143,7 +146,7 @@ class Broker:
         )
         with self._database.write() as session:
             now = self._clock.now()
-            if not self._claim_nonce(session, asked, now=now):
+            if not claim_nonce(session, asked.caller, key_id=asked.key_id, nonce=asked.nonce, now=now):
                 return self._turn_away(session, asked, NonceReplayed(), at=now)
             earlier = session.scalar(select(ExchangeRow).where(ExchangeRow.retry_mac == retry_mac).with_for_update())
             if earlier is not None:
@@ -209,7 +212,9 @@ class Broker:
             row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
             if row.state != "open":
                 return _closed_before(row)
-            judged = self._judge_again(session, row, asked, fetched=fetched, now=now)
+            judged = self.judge_again(
+                session, row, caller=asked.caller, request=asked.request, fetched=fetched, now=now
+            )
             row.decision_record = judged.inputs.to_document()
             row.policy_digest = self._policy.digest
             if isinstance(fetched, ProviderFailed) and may_ask(judged.decision):
@@ -226,8 +231,15 @@ class Broker:
         # Committed: from here the outcome is accounted for, and its answer may leave.
         return reply  # noqa: RET504 - after the transaction, not in it
 
-    def _judge_again(
-        self, session: Session, row: ExchangeRow, asked: Asked, *, fetched: Fetched | None, now: datetime
+    def judge_again(
+        self,
+        session: Session,
+        row: ExchangeRow,
+        *,
+        caller: Caller,
+        request: RecordRequest,
+        fetched: Fetched | None,
+        now: datetime,
     ) -> Judged:
         """Decide with the agreement locked: a suspension comes before this decision, or after the release."""
         agreement = None
@@ -238,8 +250,8 @@ class Broker:
         return judge(
             session,
             self._policy,
-            caller=asked.caller,
-            request=asked.request,
+            caller=caller,
+            request=request,
             agreement=agreement,
             service=find_service(session, row.service),
             subject=row.subject,
@@ -266,7 +278,7 @@ class Broker:
         if body is None or row.answer_status is None:
             return self._turn_away(session, asked, AnswerExpired(extensions=evidence), at=now)
         if row.state == "disclosed":
-            judged = self._judge_again(session, row, asked, fetched=None, now=now)
+            judged = self.judge_again(session, row, caller=asked.caller, request=asked.request, fetched=None, now=now)
             if isinstance(judged.decision, Deny):
                 ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
                 return self._registrar.refuse_retry(session, row, ending, inputs=judged.inputs, at=now)
@@ -331,16 +343,19 @@ class Broker:
         if agreement is not None:
             self._kept.keep(session, agreement.signed.digest, lambda: agreement.texts, at=at)
 
-    def _claim_nonce(self, session: Session, asked: Asked, *, now: datetime) -> bool:
-        owner = f"{asked.caller.client.client_id}#{asked.key_id}"
-        return first_use(session, kind="exchange-nonce", owner=owner, value=asked.nonce, expires_at=now + NONCE_KEPT)
-
     def _turn_away(self, session: Session, asked: Asked, error: GatewayError, *, at: datetime) -> TurnedAway:
-        self._audit.append(session, _rejection(asked.caller, error), at=at)
+        self._audit.append(session, rejection(asked.caller, error), at=at)
         return TurnedAway(error=error)
 
 
-def _rejection(caller: Caller, error: GatewayError) -> Event:
+def claim_nonce(session: Session, caller: Caller, *, key_id: str, nonce: str, now: datetime) -> bool:
+    """Use up a signature's nonce; tells whether this is its first use."""
+    owner = f"{caller.client.client_id}#{key_id}"
+    return first_use(session, kind="exchange-nonce", owner=owner, value=nonce, expires_at=now + NONCE_KEPT)
+
+
+def rejection(caller: Caller, error: GatewayError) -> Event:
+    """Return the event of an authenticated request that is turned away."""
     officer = caller.officer
     return Event(
         name="sharing.request.rejected",

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from gateway.sharing.catalogue.services import Service
+from gateway.sharing.exchange.attachments import Attachment
 from gateway.sharing.exchange.provider_call import ProviderFailed, failed
 from gateway.wire.canonical import digest_b64
 from gateway.wire.keys import Jwk, public_members
@@ -17,7 +18,7 @@ class MinimisedRecord:
     """The provider's SD-JWT with only the permitted disclosures; `withheld` names what was sent and dropped.
 
     `provider_jwt` is the part that the provider signed, which holds no value, and `provider_key` the public key (JWK)
-    with which that was verified.
+    with which that was verified. `attachments` are the documents beside it that wait to be fetched.
     """
 
     sd_jwt: str
@@ -26,6 +27,7 @@ class MinimisedRecord:
     provider_key: Jwk
     disclosed: tuple[str, ...]
     withheld: tuple[str, ...]
+    attachments: tuple[Attachment, ...] = ()
 
 
 def minimise(

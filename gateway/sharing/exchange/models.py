@@ -81,6 +81,7 @@ class AttachmentRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     field: Mapped[identifier]
     digest: Mapped[str] = mapped_column(String(64))
+    """Sealed by the spool: the digest itself would tell whoever reads the database and has guessed the document."""
     size: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[identifier]
     claimed_by: Mapped[bytes | None] = mapped_column(LargeBinary(32))

@@ -20,10 +20,12 @@ from gateway.audit.append import AuditLog, Event
 from gateway.clock import rfc3339
 from gateway.once.expired import BATCH, is_one_of, lock_oldest
 from gateway.policy.decision import DecisionInputs, Reason
+from gateway.sharing.exchange.attachments import Attachment
 from gateway.sharing.exchange.minimise import MinimisedRecord
-from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.provider_call import ProviderFailed
 from gateway.sharing.exchange.retry import ANSWER_KEPT, RetryKeys
+from gateway.sharing.exchange.spool import Spool
 from gateway.wire.contracts import NO_RECORD
 from gateway.wire.encoding import b64_encode
 from gateway.wire.keys import thumbprint
@@ -64,8 +66,11 @@ class Reply:
 class Registrar:
     """Writes outcomes: the log's entry, the receipt, the kept answer."""
 
-    def __init__(self, *, audit: AuditLog, signer: Callable[[], Signer], issuer: str, retry_keys: RetryKeys) -> None:
+    def __init__(
+        self, *, audit: AuditLog, signer: Callable[[], Signer], issuer: str, retry_keys: RetryKeys, spool: Spool
+    ) -> None:
         self._audit = audit
+        self._spool = spool
         self._signer = signer
         self._issuer = issuer
         self._retry_keys = retry_keys
@@ -94,6 +99,7 @@ class Registrar:
         if ending.record is not None:
             row.provider_jwt = ending.record.provider_jwt
             row.provider_jwk = dict(ending.record.provider_key)
+            session.add_all(self._attachment_rows(ending.record, at=at))
         row.receipt = self._issue(
             session, row, ending, event=EVENTS[ending.outcome], decision_inputs=row.decision_record, at=at
         )
@@ -104,6 +110,21 @@ class Registrar:
             row.answer_until = at + ANSWER_KEPT
         session.flush()
         return reply
+
+    def _attachment_rows(self, record: MinimisedRecord, *, at: datetime) -> list[AttachmentRow]:
+        """Return what makes the spooled documents fetchable: without its row none is, and its file is removed."""
+        return [
+            AttachmentRow(
+                exchange=attachment.place.exchange,
+                number=attachment.place.number,
+                field=attachment.field,
+                digest=self._spool.seal_digest(attachment.place, attachment.digest),
+                size=attachment.size,
+                media_type=attachment.media_type,
+                expires_at=at + ANSWER_KEPT,
+            )
+            for attachment in record.attachments
+        ]
 
     def _issue(
         self,
@@ -158,14 +179,21 @@ class Registrar:
         return issue_receipt(receipt, signer=self._signer())
 
     def refuse_retry(
-        self, session: Session, row: ExchangeRow, ending: Ending, *, inputs: DecisionInputs, at: datetime
+        self,
+        session: Session,
+        row: ExchangeRow,
+        ending: Ending,
+        *,
+        inputs: DecisionInputs,
+        at: datetime,
+        event: str = "sharing.retry.refused",
     ) -> Reply:
         """Answer a retry that is no longer permitted: nothing is released, and the refusal has its own entry.
 
         The exchange itself stays as it ended: what was disclosed then was disclosed.
         """
         document = inputs.to_document()
-        receipt = self._issue(session, row, ending, event="sharing.retry.refused", decision_inputs=document, at=at)
+        receipt = self._issue(session, row, ending, event=event, decision_inputs=document, at=at)
         return _refusal(str(row.id), receipt, public_rules(ending))
 
     def record_repeat(self, session: Session, row: ExchangeRow, *, at: datetime) -> None:
@@ -280,11 +308,19 @@ def _subject_of(row: ExchangeRow, ending: Ending) -> dict[str, Any] | None:
 def _reply(row: ExchangeRow, ending: Ending) -> Reply:
     exchange, receipt = str(row.id), row.receipt or ""
     if ending.record is not None:
-        body = {"exchange": exchange, "record": ending.record.sd_jwt, "receipt": receipt}
+        body: dict[str, Any] = {"exchange": exchange, "record": ending.record.sd_jwt, "receipt": receipt}
+        if ending.record.attachments:
+            body["attachments"] = [_link(attachment) for attachment in ending.record.attachments]
         return Reply(status=OK_STATUS, body=json.dumps(body).encode())
     if ending.failure is not None:
         return _failure(exchange, receipt, ending.failure)
     return _refusal(exchange, receipt, public_rules(ending))
+
+
+def _link(attachment: Attachment) -> dict[str, Any]:
+    # RFC 3986 §4.2: relative to the address that was asked, which is another for clients that show a certificate.
+    href = f"exchanges/{attachment.place.exchange}/attachments/{attachment.place.number}"
+    return {"field": attachment.field, "href": href, **attachment.stated}
 
 
 def _refusal(exchange: str, receipt: str, rules: tuple[FailedRule, ...]) -> Reply:

@@ -90,6 +90,7 @@ FAILURES = {
     "provider_answer_unsigned": "The provider's answer is not signed by the provider",
     "provider_answer_invalid": "The provider's answer cannot be accepted",
     "provider_refused": "The provider did not accept the question",
+    "attachment_not_kept": "A document could not be kept until it is fetched",
 }
 
 
