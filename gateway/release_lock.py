@@ -27,6 +27,11 @@ def wait_for_releases(session: Session, thing: str) -> None:
     _lock(session, [thing], to_change=True)
 
 
+def take_turns(session: Session, things: Iterable[str]) -> None:
+    """Let nobody else take a turn at these things until this transaction ends."""
+    _lock(session, sorted(set(things)), to_change=True)
+
+
 def _lock(session: Session, names: list[str], *, to_change: bool) -> None:
     connection = session.connection()
     if connection.dialect.name == "postgresql":
