@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import GatewayError, Kind
+from gateway.wire.keys import Jwk
 from gateway.wire.receipts import FailedRule, Receipt
 
 
@@ -41,6 +42,8 @@ class Answer:
     receipt_jws: str = field(repr=False)
     verified: tuple[str, ...]
     """What was proved, one sentence each."""
+    provider_jwk: Jwk | None = field(default=None, repr=False)
+    """The provider's public key with which the record verified: the receipt names its thumbprint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import EXCHANGE_TAG, RECORD_TYP
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import InvalidJws, InvalidMessageSignature, InvalidSignature, MalformedInput
-from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk
+from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk, thumbprint
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, VerifiedResponse, verify_response
 from gateway.wire.receipts import Receipt, verify_receipt
 from gateway.wire.sd_jwt import VerifiedRecord, verify_sd_jwt
@@ -24,6 +24,8 @@ class Asked:
     """What was asked for, with which an answer is compared."""
 
     fields: tuple[str, ...]
+    client_key: str | None = None
+    """The thumbprint (RFC 7638) of the key that signed the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ def believe(
     statement = believe_statement(request, response, documents=documents, now=now)
     steps = ["the gateway signed this answer to this request", "the receipt is the gateway's and names this request"]
     receipt = statement.receipt
+    if asked.client_key is not None and receipt.client_key not in (None, asked.client_key):
+        raise AnswerNotBelievable("The receipt names another key than asked.")
     if statement.status == REFUSED:
         if receipt.outcome != "refused":
             raise AnswerNotBelievable("The receipt does not say refused.")
@@ -67,6 +71,7 @@ def believe(
         digest_b64(record.issuer_jwt.encode()) != receipt.provider_jwt_digest
         or set(record.fields) != set(receipt.fields_disclosed)
         or not set(record.fields) <= set(asked.fields)
+        or receipt.provider_key not in (None, thumbprint(record.key))
     ):
         raise AnswerNotBelievable("The record is not the one the receipt describes.")
     steps.append("the fields are those the receipt names, and no others")
@@ -77,6 +82,7 @@ def believe(
         receipt=receipt,
         receipt_jws=statement.receipt_jws,
         verified=tuple(steps),
+        provider_jwk=record.key,
     )
 
 

@@ -21,8 +21,10 @@ from gateway.sdk.believing import Asked, believe
 from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.possession import ClientCertificate, DPoPKey
+from gateway.sdk.receipts import ReceiptFolder
 from gateway.sdk.sending import Sender
 from gateway.sdk.tokens import ASSERTION_TYPE, OwnTokens
+from gateway.wire.keys import thumbprint
 from gateway.wire.signer import Signer
 
 __all__ = ["ASSERTION_TYPE", "Answer", "AnswerNotBelievable", "Consumer", "NotAnswered", "Refusal"]
@@ -34,7 +36,8 @@ class Consumer:
     `key` is the client's registered signing key: a PEM file, or a `Signer` where the key is kept elsewhere. `dpop` is
     the key its tokens are bound to, if it is registered so (RFC 9449), an officer's tokens among them; `certificate`
     its certificate, if it is registered for mutual TLS (RFC 8705). `ca_file` is a private authority's; without it the
-    system's authorities are trusted.
+    system's authorities are trusted. `receipts` is a folder that keeps question, receipt and record of every exchange
+    (`receipts.ReceiptFolder`); without it nothing is kept.
     `timeout` is in seconds, for each attempt.
     """
 
@@ -47,13 +50,16 @@ class Consumer:
         dpop: Signer | Path | str | None = None,
         certificate: ClientCertificate | None = None,
         ca_file: Path | None = None,
+        receipts: Path | None = None,
         timeout: float = 30.0,
         clock: Clock | None = None,
         documents: GatewayDocuments | None = None,
     ) -> None:
         self._documents = documents or GatewayDocuments(issuer, ca_file=ca_file, certificate=certificate)
         self._clock = clock or SystemClock()
+        self._receipts = ReceiptFolder(receipts) if receipts is not None else None
         signer = signer_from(key)
+        self._client_key = thumbprint(signer.public_jwk())
         bound_to = DPoPKey(signer_from(dpop)) if dpop is not None else None
         self._tokens = OwnTokens(
             self._documents,
@@ -89,7 +95,8 @@ class Consumer:
         `subject` is `{"sub": …}` or `{"match": {…}}`. `access_token` is an officer's; without one the client asks for
         itself. An answer lost on the way is asked for again here; who wants to do so after a restart, too, keeps
         `idempotency_key` (a UUID) and `salt` (128 random bits, base64url) beforehand and gives both again, with
-        everything else unchanged. Raises `NotAnswered`, `AnswerNotBelievable` or `GatewayUnreachable`.
+        everything else unchanged. Raises `NotAnswered`, `AnswerNotBelievable` or `GatewayUnreachable`; `OSError` where
+        receipts are to be kept and cannot be.
         """
         body: dict[str, Any] = {
             "service": service,
@@ -105,6 +112,13 @@ class Consumer:
             idempotency_key=idempotency_key or str(uuid.uuid4()),
             token=self._tokens.token if access_token is None else lambda _now: access_token,
         )
-        return believe(
-            request, response, asked=Asked(fields=tuple(fields)), documents=self._documents, now=self._clock.now()
-        )
+        asked = Asked(fields=tuple(fields), client_key=self._client_key)
+        try:
+            answer = believe(request, response, asked=asked, documents=self._documents, now=self._clock.now())
+        except NotAnswered as error:
+            if self._receipts is not None:
+                self._receipts.keep_failure(request.body, error)
+            raise
+        if self._receipts is not None:
+            self._receipts.keep(request.body, answer)
+        return answer

@@ -51,10 +51,7 @@ class StandIn:
 
     def documents(self) -> GatewayDocuments:
         """Documents that are fetched from here instead of the network."""
-        documents = GatewayDocuments(ISSUER)
-        session = documents.session()
-        session.mount(ISSUER, _Adapter(self))
-        return documents
+        return _Documents(self)
 
     def document(self, path: str) -> Mapping[str, Any]:
         self.fetched.append(path)
@@ -141,6 +138,19 @@ class StandIn:
         return sign_response(
             response, request=request, signer=self.signer, created=self.clock.now(), tag=EXCHANGE_TAG, binding=binding
         )
+
+
+class _Documents(GatewayDocuments):
+    """Documents of this gateway, in whichever thread."""
+
+    def __init__(self, gateway: StandIn) -> None:
+        super().__init__(ISSUER)
+        self._gateway = gateway
+
+    def session(self) -> requests.Session:
+        found = super().session()
+        found.mount(ISSUER, _Adapter(self._gateway))
+        return found
 
 
 class _Adapter(BaseAdapter):
