@@ -33,7 +33,7 @@ def shipped_document(**changes: Any) -> AgreementDocument:
     """The shipped agreement; `changes` replace top-level members of the document, dictionaries are merged."""
     document: dict[str, Any] = load_document(POLICIES / "agreements" / "DSA-003.1.yaml")
     for name, value in changes.items():
-        document[name] = {**document[name], **value} if isinstance(value, Mapping) else value
+        document[name] = {**document.get(name, {}), **value} if isinstance(value, Mapping) else value
     return read_agreement(document, source="a changed DSA-003")
 
 

@@ -148,7 +148,7 @@ def check_endpoint(endpoint: str) -> None:
 
 # SD-JWT claims that are not fields (RFC 9901 §4.1, RFC 7519 §4.1): a field of that name could not be disclosed.
 MOST_ATTACHED = 100_000_000
-_RESERVED = frozenset({"iss", "aud", "sub", "jti", "iat", "exp", "nbf", "cnf", "vct", "status", "_sd", "_sd_alg"})
+RESERVED_NAMES = frozenset({"iss", "aud", "sub", "jti", "iat", "exp", "nbf", "cnf", "vct", "status", "_sd", "_sd_alg"})
 _REFERENCES = ("$ref", "$dynamicRef")
 
 
@@ -187,7 +187,7 @@ def check_schema_is_closed(service: Service) -> None:
 def check_fields_are_described(service: Service) -> None:
     """Whoever signs an agreement must be able to read what a field means."""
     for name, described in service.schema["properties"].items():
-        if name in _RESERVED:
+        if name in RESERVED_NAMES:
             raise ServiceInvalid(f"{service.id}: {name} cannot be the name of a field")
         if not isinstance(described, Mapping) or not str(described.get("description", "")).strip():
             raise ServiceInvalid(f"{service.id}: the field {name} has no description")
