@@ -53,7 +53,7 @@ def judge(
         ),
         subject=SubjectFacts(
             known=known,
-            withheld=withheld or is_restricted(session, subject=subject, service=request.service),
+            withheld=withheld or is_restricted(session, subjects=(subject,), service=request.service),
         ),
         now=now,
     )

@@ -1,11 +1,12 @@
 """People about whom nothing may be answered: an objection upheld, a protected record."""
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from gateway.release_lock import wait_for_releases
+from gateway.release_lock import take_turns
 from gateway.sharing.exchange.models import RestrictionRow
 
 EVERY_SERVICE = "*"
@@ -16,17 +17,36 @@ def subject_name(subject: str) -> str:
     return f"subject {subject}"
 
 
-def is_restricted(session: Session, *, subject: str, service: str) -> bool:
-    """Tell whether this service answers nothing about this person."""
+def is_restricted(session: Session, *, subjects: Collection[str], service: str) -> bool:
+    """Tell whether this service answers nothing about this person, under any of these references."""
     named = select(RestrictionRow.subject).where(
-        RestrictionRow.subject == subject, RestrictionRow.service.in_((service, EVERY_SERVICE))
+        RestrictionRow.subject.in_(subjects), RestrictionRow.service.in_((service, EVERY_SERVICE))
     )
     return session.execute(named.limit(1)).first() is not None
 
 
 def record_restriction(session: Session, *, subject: str, service: str = EVERY_SERVICE, at: datetime) -> None:
     """Restrict a person; doing it twice changes nothing."""
-    if session.get(RestrictionRow, (subject, service)) is None:
-        wait_for_releases(session, subject_name(subject))
-        session.add(RestrictionRow(subject=subject, service=service, created_at=at))
-        session.flush()
+    record_restrictions(session, subjects=(subject,), service=service, at=at)
+
+
+def record_restrictions(
+    session: Session, *, subjects: Iterable[str], service: str = EVERY_SERVICE, at: datetime
+) -> None:
+    """Restrict a person under each of these references; doing it twice changes nothing."""
+    references = sorted(set(subjects))
+    take_turns(session, [subject_name(subject) for subject in references])
+    for subject in references:
+        if session.get(RestrictionRow, (subject, service)) is None:
+            session.add(RestrictionRow(subject=subject, service=service, created_at=at))
+    session.flush()
+
+
+def remove_restrictions(session: Session, *, subjects: Collection[str], service: str = EVERY_SERVICE) -> int:
+    """Lift a restriction; returns how many references it stood under."""
+    gone = (
+        delete(RestrictionRow)
+        .where(RestrictionRow.subject.in_(subjects), RestrictionRow.service == service)
+        .returning(RestrictionRow.subject)
+    )
+    return len(session.execute(gone).all())

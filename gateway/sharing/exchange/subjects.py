@@ -1,7 +1,7 @@
 """The person asked about: from the consumer's name for them to the provider's, with nothing shared between the two."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_urlsafe
@@ -11,11 +11,12 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from gateway.directory.members import Client
-from gateway.identity.accounts import is_citizen
+from gateway.identity.accounts import Account, AccountKind, find_account_even_suspended
 from gateway.identity.caller import Caller
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.subjects import SubjectReferences
 from gateway.sharing.exchange.schemas import Subject, SubjectByMatch
+from gateway.sharing.exchange.subject_names import Name, description_of, names_counted, names_kept, names_sought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,10 @@ class TranslatedSubject:
     consumer_sub: str | None
     account: UUID | None
     attributes: Mapping[str, str] | None = field(repr=False)
+    references: tuple[str, ...]
+    """All under which this person may stand on a list; `reference` is the first."""
+    counted: tuple[str, ...]
+    """Those under which questions about them are counted."""
 
     @property
     def known(self) -> bool:
@@ -46,18 +51,55 @@ class Translator:
         if isinstance(subject, SubjectByMatch):
             reference = self._references.reference_of_attributes(_however_spelt(subject.attributes))
             return TranslatedSubject(
-                reference=reference, consumer_sub=None, account=None, attributes=dict(subject.attributes)
+                reference=reference,
+                consumer_sub=None,
+                account=None,
+                attributes=dict(subject.attributes),
+                references=(reference, *self._references_of(names_sought(subject.attributes))),
+                counted=self._references_of(names_counted(subject.attributes)) or (reference,),
             )
         sector = caller.client.sector
         account = self._pairwise.find_account(session, subject.sub, sector=sector)
         # Records are about citizens. An officer has a sub too, and must not be asked about as if it were one of theirs.
-        account = account if account is not None and is_citizen(session, account) else None
-        reference = (
-            self._references.reference_of_account(account)
-            if account is not None
-            else self._references.reference_of_attributes({"sector": sector, "sub": subject.sub})
+        person = find_account_even_suspended(session, account) if account is not None else None
+        if person is None or person.kind is not AccountKind.CITIZEN:
+            reference = self._references.reference_of_attributes({"sector": sector, "sub": subject.sub})
+            return TranslatedSubject(
+                reference=reference,
+                consumer_sub=subject.sub,
+                account=None,
+                attributes=None,
+                references=(reference,),
+                counted=(reference,),
+            )
+        reference = self._references.reference_of_account(person.account_id)
+        described = description_of(person)
+        return TranslatedSubject(
+            reference=reference,
+            consumer_sub=subject.sub,
+            account=person.account_id,
+            attributes=None,
+            references=(reference, *self._references_of(names_sought(described))),
+            counted=(reference, *self._references_of(names_counted(described))),
         )
-        return TranslatedSubject(reference=reference, consumer_sub=subject.sub, account=account, attributes=None)
+
+    def references_kept(self, *, account: Account | None = None, description: Mapping[str, str]) -> tuple[str, ...]:
+        """Return under which references a person is entered on a list; empty for what names nobody.
+
+        With an account, under all that it says of the person as well.
+        """
+        references = list(self._references_of(names_kept(description)))
+        if account is not None:
+            references.append(self._references.reference_of_account(account.account_id))
+            # The number belongs to the same person: with it they are told apart from whoever has the same name.
+            known = description_of(account) | {
+                name: text for name, text in description.items() if name in {"nino", "nino_fragment"}
+            }
+            references.extend(self._references_of(names_kept(known)))
+        return tuple(dict.fromkeys(references))
+
+    def _references_of(self, names: Iterable[Name]) -> tuple[str, ...]:
+        return tuple(self._references.reference_of_attributes(name) for name in names)
 
     def for_provider(
         self, session: Session, subject: TranslatedSubject, *, provider: Client, at: datetime
