@@ -64,6 +64,9 @@ class Client:
     kinds: tuple[ClientKind, ...]
     active: bool = True
     keys: tuple[Jwk, ...] = ()
+    """With which it signs. Only these verify anything."""
+    encryption_keys: tuple[Jwk, ...] = ()
+    """To which may be encrypted what only it should read (RFC 7517 §4.2: `use` is `enc`)."""
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     grant_types: tuple[str, ...] = ()
@@ -204,7 +207,7 @@ def record_client(session: Session, client: Client, *, at: datetime) -> bool:
         wait_for_releases(session, client_name(client.client_id))
     row = row or ClientRow(client_id=client.client_id, created_at=at)
     values = asdict(client)
-    row.jwks = {"keys": [dict(key) for key in values.pop("keys")]}
+    row.jwks = {"keys": [dict(key) for key in (*values.pop("keys"), *values.pop("encryption_keys"))]}
     row.sector = values.pop("sector") or client.member_code
     row.oauth = client.oauth.as_stored()
     del values["oauth"], values["revision"]
@@ -236,7 +239,8 @@ def _client(row: ClientRow) -> Client:
         name=row.name,
         kinds=tuple(ClientKind(kind) for kind in row.kinds),
         active=row.active,
-        keys=tuple(row.jwks["keys"]),
+        keys=tuple(key for key in row.jwks["keys"] if key.get("use") != "enc"),
+        encryption_keys=tuple(key for key in row.jwks["keys"] if key.get("use") == "enc"),
         redirect_uris=tuple(row.redirect_uris),
         post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
         grant_types=tuple(row.grant_types),

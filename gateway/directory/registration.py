@@ -35,7 +35,7 @@ def register_client(session: Session, client: Client, *, audit: AuditLog, by: st
         "name": client.name,
         "kinds": [kind.value for kind in client.kinds],
         "active": client.active,
-        "key_ids": _key_ids(client.keys),
+        "key_ids": _key_ids((*client.keys, *client.encryption_keys)),
         "by": by,
     }
     _append(session, audit, "directory.client.registered", client.member_code, details, at=at)

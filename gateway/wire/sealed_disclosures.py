@@ -159,7 +159,7 @@ def check_labels(parts: Sequence[SealedDisclosure], *, digests: frozenset[str], 
             header.get(name) == text for name, text in expected.items()
         )
         # RFC 8725 §3.6: what is compressed first tells of itself by its length.
-        if not agreed or "zip" in header or "crit" in header:
+        if not agreed or header.get("alg") not in KEY_ALGORITHMS or "zip" in header or "crit" in header:
             raise InvalidEncryption("a disclosure is not encrypted as agreed, or to another key")
 
 

@@ -56,3 +56,12 @@ def test_a_change_that_was_not_committed_is_forgotten(database: Database) -> Non
         assert find_client(session, CLIENT.client_id) != CLIENT
         session.rollback()
     assert found(database) == CLIENT
+
+
+def test_a_key_for_encryption_is_never_among_those_that_verify(database: Database) -> None:
+    signing, sealing = {"kty": "EC", "kid": "a", "use": "sig"}, {"kty": "EC", "kid": "b", "use": "enc"}
+    client = replace(CLIENT, keys=(signing,), encryption_keys=(sealing,))
+    written(database, client=client)
+    assert found(database) == client
+    written(database, client=replace(client, encryption_keys=()))
+    assert found(database) == replace(CLIENT, keys=(signing,))

@@ -26,6 +26,8 @@ from gateway.oidc.clients.registration_tokens import find_initial_token
 from gateway.oidc.clients.secrets import secret_expiry
 from gateway.oidc.clients.trial import Finding
 from gateway.signing.private_files import write_private_file
+from gateway.wire.keys import Jwk
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 
 OVERLAP_HOURS = 24
@@ -180,6 +182,11 @@ def _add_changing(group: click.Group, open_context: OpenContext) -> None:
         "--key-alg", type=click.Choice(KEY_ALGORITHMS), default="ES256", show_default=True, help="For --new-key."
     )
     @click.option(
+        "--new-encryption-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Make a key to which departments encrypt from end to end; the private half goes into this new file.",
+    )
+    @click.option(
         "--remove-key", metavar="KID", help="Remove the key with this kid: what it signed is refused at once."
     )
     @click.option("--secret", is_flag=True, help="Make a new secret, shown once.")
@@ -200,9 +207,9 @@ def _add_changing(group: click.Group, open_context: OpenContext) -> None:
 
         Keys at a jwks_uri are changed there: a new one is found when it is first used.
         """  # noqa: D301 - click's mark
-        chosen = [name for name in ("add_key", "new_key", "remove_key", "secret") if options[name]]
-        if len(chosen) != 1:
-            raise click.UsageError("give one of --add-key, --new-key, --remove-key and --secret")
+        steps = ("add_key", "new_key", "new_encryption_key", "remove_key", "secret")
+        if len([name for name in steps if options[name]]) != 1:
+            raise click.UsageError("give one of --add-key, --new-key, --new-encryption-key, --remove-key and --secret")
         with told():
             _rotate(open_context(), client_id, options)
 
@@ -239,7 +246,13 @@ def _rotate(context: ClientsContext, client_id: str, options: dict[str, Any]) ->
             registrar.remove_key(session, client_id, options["remove_key"], by=BY, now=now)
         click.echo(f"removed: {options['remove_key']}")
     elif options["new_key"]:
-        _add_new_key(context, client_id, options["new_key"], options["key_alg"])
+        signer = PrivateKeySigner.generate(options["key_alg"])
+        content = private_content(options["new_key"], signer)
+        _add_new_key(context, client_id, signer.public_jwk(), private=content, path=options["new_key"])
+    elif options["new_encryption_key"]:
+        made_key = DecryptionKey.generate()
+        content, path = made_key.private_pem(), options["new_encryption_key"]
+        _add_new_key(context, client_id, made_key.public_jwk(), private=content, path=path)
     else:
         keys = read_public_keys(options["add_key"].read_bytes())
         with context.database.write() as session:
@@ -248,14 +261,13 @@ def _rotate(context: ClientsContext, client_id: str, options: dict[str, Any]) ->
         click.echo(f"added: {', '.join(str(key.get('kid')) for key in keys)}")
 
 
-def _add_new_key(context: ClientsContext, client_id: str, path: Path, algorithm: str) -> None:
-    signer = PrivateKeySigner.generate(algorithm)
-    if not write_private_file(path, private_content(path, signer)):
+def _add_new_key(context: ClientsContext, client_id: str, key: Jwk, *, private: bytes, path: Path) -> None:
+    if not write_private_file(path, private):
         raise click.ClickException(f"{path} exists already: a key is never overwritten")
     try:
         with context.database.write() as session:
-            context.registrar.add_key(session, client_id, signer.public_jwk(), by=BY, now=context.clock.now())
+            context.registrar.add_key(session, client_id, key, by=BY, now=context.clock.now())
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    click.echo(f"added: {signer.key_id} ({signer.algorithm}), its private half in {path}")
+    click.echo(f"added: {key['kid']} ({key['alg']}), its private half in {path}")

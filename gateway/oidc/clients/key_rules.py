@@ -1,6 +1,7 @@
 """Which public keys a client may have, whether it hands them over or publishes them at an address of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.x509 import load_der_x509_certificate
@@ -8,6 +9,7 @@ from cryptography.x509 import load_der_x509_certificate
 from gateway.errors import GatewayError, Kind
 from gateway.wire.encoding import b64_decode
 from gateway.wire.keys import Jwk, algorithm_of, thumbprint
+from gateway.wire.sealed_disclosures import check_encryption_key
 from gateway.wire.signer import PublicKey, jwk_of
 
 MOST_KEYS = 20
@@ -31,12 +33,50 @@ class KeysUnusable(GatewayError):
     title = "These keys cannot be used"
 
 
-def registered_keys(document: object) -> tuple[Jwk, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredKeys:
+    """The keys of one client: with which it signs, and to which is encrypted what it alone should read."""
+
+    signing: tuple[Jwk, ...]
+    encryption: tuple[Jwk, ...]
+
+
+def registered_keys(document: object) -> RegisteredKeys:
     """Return the keys of a JWK set that a client hands over, every one of which has to be usable; `KeysUnusable`."""
-    found = _members_of(document)
-    for key in found:
+    members = _members_of(document)
+    for key in members:
+        check_any_key(key)
+    check_each_has_one_use(members)
+    found = _unmistakable(members)
+    split = RegisteredKeys(
+        signing=tuple(key for key in found if not is_for_encryption(key)),
+        encryption=tuple(key for key in found if is_for_encryption(key)),
+    )
+    if not split.signing:
+        raise KeysUnusable(f"There is no key that can sign. {_KINDS}")
+    return split
+
+
+def check_any_key(key: Mapping[str, Any]) -> None:
+    """One key, by the rules for its use; raises `KeysUnusable`."""
+    if is_for_encryption(key):
+        check_key_for_encryption(key)
+    else:
         check_key(key)
-    return _unmistakable(found)
+
+
+def check_each_has_one_use(keys: Sequence[Mapping[str, Any]]) -> None:
+    """No key signs and is encrypted to; raises `KeysUnusable`."""
+    signing = {thumbprint(key) for key in keys if not is_for_encryption(key)}
+    for key in keys:
+        # NIST SP 800-57 part 1 §5.2: a key pair has one use.
+        if is_for_encryption(key) and thumbprint(key) in signing:
+            raise KeysUnusable(f'{_name_of(key)} signs as well: make another one for the use "enc"')
+
+
+def is_for_encryption(key: Mapping[str, Any]) -> bool:
+    """RFC 7517 §4.2."""
+    return key.get("use") == "enc"
 
 
 def published_keys(document: object) -> tuple[Jwk, ...]:
@@ -60,14 +100,28 @@ def check_nothing_private(key: Mapping[str, Any]) -> None:
         )
 
 
-def check_key(key: Mapping[str, Any]) -> None:
-    """One key: public, named, for signatures, of an accepted kind and size; raises `KeysUnusable`."""
+def check_key_for_encryption(key: Mapping[str, Any]) -> None:
+    """One key: public, named, for encryption, of an accepted kind; raises `KeysUnusable`."""
+    name = _check_named(key)
+    try:
+        check_encryption_key(key)
+    except GatewayError as error:
+        raise KeysUnusable(f'{name} with the use "enc": {error.public}') from error
+
+
+def _check_named(key: Mapping[str, Any]) -> str:
     check_nothing_private(key)
     name, kid = _name_of(key), key.get("kid")
     if not isinstance(kid, str) or not 0 < len(kid) <= LONGEST_KID or not kid.isprintable() or not kid.isascii():
         raise KeysUnusable(f"{name} needs a kid: 1 to {LONGEST_KID} printable ASCII characters")
+    return name
+
+
+def check_key(key: Mapping[str, Any]) -> None:
+    """One key: public, named, for signatures, of an accepted kind and size; raises `KeysUnusable`."""
+    name = _check_named(key)
     if key.get("use", "sig") != "sig":
-        raise KeysUnusable(f'{name} has another use than "sig": only keys for signatures are registered')
+        raise KeysUnusable(f'{name} has another use than "sig", or "enc" for encryption')
     if key.get("kty") == "RSA":
         _check_rsa(key, name)
     try:

@@ -90,7 +90,7 @@ def metadata_of(client: Client, *, issued_at: datetime | None = None) -> dict[st
     if issued_at is not None:
         plain["client_id_issued_at"] = int(issued_at.timestamp())
     if settings.jwks_uri is None and client.keys:
-        plain["jwks"] = {"keys": [dict(key) for key in client.keys]}
+        plain["jwks"] = {"keys": [dict(key) for key in (*client.keys, *client.encryption_keys)]}
     always = {"token_endpoint_auth_method": settings.token_endpoint_auth_method}
     if "authorization_code" in client.grant_types:
         always["id_token_signed_response_alg"] = settings.id_token_signed_response_alg

@@ -26,7 +26,7 @@ from gateway.oidc.clients.metadata_names import (
     settings_from,
 )
 from gateway.oidc.clients.submission import CODE, OWN, REFRESH, RegistrationRefused, Submission
-from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk
+from gateway.wire.keys import SIGNING_ALGORITHMS
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 GRANT_TYPES = (CODE, REFRESH, OWN, EXCHANGE)
@@ -352,14 +352,15 @@ def _what_holds(submission: Submission) -> Submission:
 
 def _client(submission: Submission, client_id: str) -> Client:
     limits, metadata = submission.limits, dict(submission.metadata)
-    keys: tuple[Jwk, ...] = registered_keys(metadata["jwks"]) if "jwks" in metadata else ()
+    keys = registered_keys(metadata["jwks"]) if "jwks" in metadata else None
     sector_uri = submission.text("sector_identifier_uri")
     return Client(
         client_id=client_id,
         member_code=limits.member_code,
         name=submission.text("client_name") or client_id,
         kinds=tuple(ClientKind(kind) for kind in submission.kinds),
-        keys=keys,
+        keys=keys.signing if keys else (),
+        encryption_keys=keys.encryption if keys else (),
         redirect_uris=submission.items("redirect_uris"),
         post_logout_redirect_uris=submission.items("post_logout_redirect_uris"),
         grant_types=submission.grant_types,

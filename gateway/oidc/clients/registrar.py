@@ -14,7 +14,7 @@ from gateway.directory.registration import register_client
 from gateway.errors import GatewayError, Kind
 from gateway.oidc.authorization.fapi import fapi_problems
 from gateway.oidc.clients.addresses import AddressRules
-from gateway.oidc.clients.key_rules import check_key
+from gateway.oidc.clients.key_rules import check_any_key, check_each_has_one_use, is_for_encryption
 from gateway.oidc.clients.key_sets import LARGEST_BYTES, SECONDS
 from gateway.oidc.clients.metadata_rules import SECRET_METHODS
 from gateway.oidc.clients.registration_tokens import forget_registration_token
@@ -64,20 +64,26 @@ class Registrar:
         client = self.registered(session, client_id)
         if client.oauth.jwks_uri is not None:
             raise ChangeRefused("The keys of this client are at its jwks_uri: add the key there")
-        check_key(key)
-        if client.key(str(key["kid"])) is not None:
+        held = (*client.keys, *client.encryption_keys)
+        check_any_key(key)
+        check_each_has_one_use((key, *held))
+        if any(one.get("kid") == key["kid"] for one in held):
             raise ChangeRefused(f"The client has a key with the kid {key['kid']} already")
-        self._change(session, replace(client, keys=(*client.keys, key)), by=by, now=now)
+        if is_for_encryption(key):
+            changed = replace(client, encryption_keys=(*client.encryption_keys, key))
+        else:
+            changed = replace(client, keys=(*client.keys, key))
+        self._change(session, changed, by=by, now=now)
 
     def remove_key(self, session: Session, client_id: str, kid: str, *, by: str, now: datetime) -> None:
-        """Remove a public key: what it signed is refused from then on."""
+        """Remove a public key: what it signed is refused, and nothing is encrypted to it, from then on."""
         client = self.registered(session, client_id)
-        left = tuple(key for key in client.keys if key.get("kid") != kid)
-        if len(left) == len(client.keys):
+        left, sealing = _without(client.keys, kid), _without(client.encryption_keys, kid)
+        if (left, sealing) == (client.keys, client.encryption_keys):
             raise ChangeRefused("The client has no key with this kid; `gateway clients show` lists them")
-        if not left:
+        if client.keys and not left:
             raise ChangeRefused("This is the client's only key: add the new one first, or disable the client")
-        self._change(session, replace(client, keys=left), by=by, now=now)
+        self._change(session, replace(client, keys=left, encryption_keys=sealing), by=by, now=now)
 
     def rotate_secret(
         self, session: Session, client_id: str, *, overlap: timedelta, by: str, now: datetime
@@ -167,6 +173,10 @@ def surroundings_of(http: HttpClient, *, issuer: str, plain_http: bool, auth_met
         fetch_sector=fetch_sector,
         auth_methods=auth_methods,
     )
+
+
+def _without(keys: tuple[Jwk, ...], kid: str) -> tuple[Jwk, ...]:
+    return tuple(key for key in keys if key.get("kid") != kid)
 
 
 def _has_secret(client: Client) -> bool:

@@ -18,6 +18,7 @@ from gateway.audit.recorded import find_events
 from gateway.cli import main
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.jws import issue_jwt
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 from tests.oidc.clients.publishing import publishing
 
@@ -153,6 +154,23 @@ def test_a_secret_is_an_exception_shown_once_and_rotated_with_an_overlap(operato
     with cli._gateway().database.read() as session:
         assert not secrets.matches(session, "secretive", found[1], now=now)
         assert secrets.matches(session, "secretive", last[1], now=now)
+
+
+def test_a_key_for_encryption_is_made_kept_apart_and_removed(operator: Operator) -> None:
+    operator.add("sealing", "--new-key", str(operator.folder / "sealing.pem"))
+    private = operator.folder / "sealing-enc.pem"
+    told = operator.told("clients", "rotate", "sealing", "--new-encryption-key", str(private))
+    key = DecryptionKey.from_pem(private.read_bytes())
+    assert key.thumbprint in told
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    uses = {key["kid"]: key["use"] for key in operator.shown("sealing")["jwks"]["keys"]}
+    assert uses[key.thumbprint] == "enc"
+    assert sorted(uses.values()) == ["enc", "sig"]
+    assert key.thumbprint in operator.events("directory.client.registered")[0]["key_ids"]
+    signing = next(kid for kid, use in uses.items() if use == "sig")
+    assert "only key" in operator.refused("clients", "rotate", "sealing", "--remove-key", signing)
+    operator.told("clients", "rotate", "sealing", "--remove-key", key.thumbprint)
+    assert [key["kid"] for key in operator.shown("sealing")["jwks"]["keys"]] == [signing]
 
 
 def test_keys_are_rotated_one_step_at_a_time(operator: Operator) -> None:

@@ -12,9 +12,11 @@ from gateway.oidc.clients.metadata_names import metadata_of, unknown_names
 from gateway.oidc.clients.metadata_rules import CHECKS, checked_client, problems_of
 from gateway.oidc.clients.registrar import fapi_rule
 from gateway.oidc.clients.submission import RegistrationRefused, Surroundings, submission_of
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 
 KEY = PrivateKeySigner.generate("ES256").public_jwk()
+SEALING = DecryptionKey.generate().public_jwk()
 ISSUER = "https://gateway.example"
 HTTPS = "https://library.example/callback"
 METHODS = (
@@ -218,6 +220,13 @@ def test_what_is_wrong_with_an_address_is_said_by_its_name() -> None:
         ({"jwks": {"keys": [{name: value for name, value in KEY.items() if name != "kid"}]}}, "kid"),
         ({"jwks": {"keys": [KEY, KEY]}}, "same kid"),
         ({"jwks": {"keys": [KEY | {"use": "enc"}]}}, "use"),
+        ({"jwks": {"keys": [KEY | {"use": "both"}]}}, "use"),
+        ({"jwks": {"keys": [SEALING]}}, "no key that can sign"),
+        ({"jwks": {"keys": [KEY, SEALING | {"d": "AAAA"}]}}, "private member d"),
+        ({"jwks": {"keys": [KEY, SEALING | {"kid": ""}]}}, "kid"),
+        ({"jwks": {"keys": [KEY, SEALING | {"kid": KEY["kid"]}]}}, "same kid"),
+        ({"jwks": {"keys": [KEY, SEALING | {"alg": "RSA-OAEP"}]}}, "alg"),
+        ({"jwks": {"keys": [KEY, KEY | {"use": "enc", "alg": "ECDH-ES", "kid": "other"}]}}, "signs as well"),
         ({"jwks": {"keys": [KEY | {"x5c": "MII"}]}}, "x5c"),
         ({"jwks": {"keys": [KEY | {"x5c": ["\x00"]}]}}, "x5c"),
         ({"jwks": {"keys": [KEY | {"x5c": [{}]}]}}, "x5c"),
@@ -352,3 +361,10 @@ def test_names_that_mean_nothing_are_told_with_what_they_may_have_meant() -> Non
         "software_version": None,
         "post_logout_uris": "post_logout_redirect_uris",
     }
+
+
+def test_a_key_for_encryption_is_kept_apart_from_those_that_sign() -> None:
+    client = registered(jwks={"keys": [KEY, SEALING]})
+    assert [key["kid"] for key in client.keys] == [KEY["kid"]]
+    assert [key["kid"] for key in client.encryption_keys] == [SEALING["kid"]]
+    assert client.key(SEALING["kid"]) is None, "it verifies nothing"
