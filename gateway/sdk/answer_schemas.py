@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.wire.attachments import schema_of_values
+
 
 class AnswerSchema:
     """The JSON Schema (Draft 2020-12) of a service's fields, as the catalogue has it."""
@@ -13,7 +15,7 @@ class AnswerSchema:
 
         # The empty registry keeps a reference in a schema from ever being fetched.
         self._validator: Any = Draft202012Validator(
-            schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+            schema_of_values(schema), registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
         )
 
     def problems_in(self, fields: Mapping[str, Any]) -> Sequence[str]:

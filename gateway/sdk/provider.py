@@ -5,7 +5,8 @@
     application = provider.wsgi          # any WSGI server
 
 `answer(question) -> dict | Found | NoRecord` returns the fields it was asked for. The kit accepts only questions signed
-by the gateway, each nonce once, holds answers to the service's schema, and signs records and answers.
+by the gateway, each nonce once, holds answers to the service's schema, and signs records and answers. The value of a
+field may be an `Attachment`: the kit keeps the document until the gateway fetches it.
 
 It logs one line a question to `gateway.sdk.provider`, and never anything about a person. `/healthz` says that the
 process lives, `/readyz` that it has the gateway's keys.
@@ -24,19 +25,36 @@ from typing import Any
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Kind
 from gateway.sdk.answer_schemas import AnswerSchema
+from gateway.sdk.attaching import ATTACHMENT_PATH, Attachment, AttachmentFolder
 from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import Nonces, SeenNonces
 from gateway.sdk.questions import AnswerFunction, AskedQuestion, Found, NoRecord, parse_question
 from gateway.sdk.wsgi import JSON, StartResponse, WsgiApplication, problem, request_of, send
 from gateway.wire.contracts import NO_RECORD, PROVIDER_TAG, RECORD_TYP
+from gateway.wire.encoding import b64_encode, b64url_decode
 from gateway.wire.errors import InvalidMessageSignature, MalformedInput
 from gateway.wire.keys import Jwk, find_key
-from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_response, verify_request
+from gateway.wire.message_signatures import (
+    HttpRequest,
+    HttpResponse,
+    sign_response,
+    sign_response_head,
+    verify_request,
+)
 from gateway.wire.sd_jwt import issue_sd_jwt
 from gateway.wire.signer import Signer
 
-__all__ = ["AnswerFunction", "AskedQuestion", "Found", "NoRecord", "Provider", "StartResponse", "WsgiApplication"]
+__all__ = [
+    "AnswerFunction",
+    "AskedQuestion",
+    "Attachment",
+    "Found",
+    "NoRecord",
+    "Provider",
+    "StartResponse",
+    "WsgiApplication",
+]
 
 # Longer than the gateway keeps an answer for an honest retry, which must still find the record believable.
 RECORD_LIFETIME = timedelta(minutes=20)
@@ -54,13 +72,21 @@ class QuestionRefused(GatewayError):
     title = "This is not a question from the gateway"
 
 
+class NoFolderForAttachments(GatewayError):
+    """A function returned a document, and the provider was made without `attachments`."""
+
+    code = "no_folder_for_attachments"
+    title = "A provider whose functions return documents needs a folder for them"
+
+
 class Provider:
     """A provider as a WSGI application. Assembles only: the gateway's keys are fetched with the first question.
 
     `member` is the provider's code, `key` its registered signing key (a PEM file or a `Signer`), `origin` the address
     under which the gateway calls it (scheme and host). `schemas` are the JSON Schemas of services' fields, as the
-    catalogue has them. Where several processes answer, they share `nonces` (`nonces.SharedNonces`); by default a
-    process remembers its own.
+    catalogue has them. `attachments` is a folder of its own for documents, needed only where a function returns some.
+    Where several processes answer, they share `nonces` (`nonces.SharedNonces`) and that folder; by default a process
+    remembers its own nonces.
     """
 
     def __init__(
@@ -72,6 +98,7 @@ class Provider:
         origin: str,
         services: Mapping[str, AnswerFunction],
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
+        attachments: Path | None = None,
         nonces: Nonces | None = None,
         ca_file: Path | None = None,
         clock: Clock | None = None,
@@ -82,6 +109,7 @@ class Provider:
         self._origin = origin.rstrip("/")
         self._services = dict(services)
         self._schemas = {service: AnswerSchema(schema) for service, schema in (schemas or {}).items()}
+        self._attachments = AttachmentFolder(attachments) if attachments is not None else None
         self._nonces = nonces or SeenNonces()
         self._clock = clock or SystemClock()
         self._documents = documents or GatewayDocuments(gateway, ca_file=ca_file)
@@ -93,12 +121,44 @@ class Provider:
         request = request_of(environ, self._origin)
         if request is None:
             return send(start_response, problem(413, "request_too_large", "The question is too large"))
+        if request.method == "GET":
+            return self._give_document(environ["PATH_INFO"], request, start_response)
         response = self.answer(request)
         if response.status != HTTPStatus.UNAUTHORIZED:
             response = sign_response(
                 response, request=request, signer=self._signer, created=self._clock.now(), tag=PROVIDER_TAG
             )
         return send(start_response, response)
+
+    def _give_document(self, path: str, request: HttpRequest, start_response: StartResponse) -> Iterable[bytes]:
+        now = self._clock.now()
+        try:
+            self._check_from_gateway(request, now=now)
+        except GatewayError as error:
+            log.warning("request for a document refused: %s", error.public)
+            return send(start_response, problem(401, error.code, error.public))
+        asked = ATTACHMENT_PATH.search(path)
+        document = self._attachments.find(asked[1], asked[2], now=now) if asked and self._attachments else None
+        if asked is None or document is None:
+            absent = problem(404, "attachment_not_found", "There is no such document")
+            signed = sign_response(absent, request=request, signer=self._signer, created=now, tag=PROVIDER_TAG)
+            return send(start_response, signed)
+        log.info("document sent: exchange=%s bytes=%d", asked[1], document.size)
+        # The document's digest is known beforehand, so that it can be signed before it is read.
+        headers = {
+            "Content-Type": document.media_type,
+            "Content-Length": str(document.size),
+            "Content-Digest": f"sha-256=:{b64_encode(b64url_decode(asked[2]))}:",
+        }
+        head = sign_response_head(
+            HttpResponse(status=200, headers=headers),
+            request=request,
+            signer=self._signer,
+            created=now,
+            tag=PROVIDER_TAG,
+        )
+        start_response("200 OK", list(head.headers.items()))
+        return document
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """Return the answer to one request, not yet signed."""
@@ -143,13 +203,22 @@ class Provider:
         if not isinstance(found, Found):
             found = Found(fields=found)
         # Only what was asked for: a function that returns more than the question does not disclose it.
-        asked = {name: found.fields[name] for name in question.fields if name in found.fields}
+        asked = {
+            name: self._value(found.fields[name], question, now) for name in question.fields if name in found.fields
+        }
         problems = self._problems_in(asked, question)
         if problems:
             log.error("answer not sent, it breaks the schema of %s: %s", question.service, "; ".join(problems))
             return problem(500, "provider_failed", "The provider could not answer"), "invalid"
         body = {"record": self._record(question, asked, now), **_about(found)}
         return HttpResponse(status=200, headers=JSON, body=json.dumps(body).encode()), "answered"
+
+    def _value(self, value: Any, question: AskedQuestion, now: datetime) -> Any:
+        if not isinstance(value, Attachment):
+            return value
+        if self._attachments is None:
+            raise NoFolderForAttachments
+        return self._attachments.keep(value, exchange=question.exchange, now=now)
 
     def _problems_in(self, fields: Mapping[str, Any], question: AskedQuestion) -> Sequence[str]:
         missing = [f"{name}: is missing" for name in question.fields if name not in fields]

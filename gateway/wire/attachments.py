@@ -8,12 +8,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.wire.encoding import b64url_encode
+
 MARK = "x-attachment"
 DIGEST = r"^[A-Za-z0-9_-]{43}$"
 """32 bytes, base64url without padding."""
 _BESIDE = {MARK, "description", "title"}
 # RFC 6838 §4.2, without parameters: what is compared must have one spelling.
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
+
+
+def value_of(digest: bytes, *, size: int, media_type: str) -> dict[str, Any]:
+    """Return the value that a record has for a document of this SHA-256 (32 bytes) and so many bytes."""
+    return {"digest": b64url_encode(digest), "size": size, "type": media_type}
 
 
 def attachment_fields(schema: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from gateway.directory.members import list_clients, list_members
 from gateway.release_lock import wait_for_releases
-from gateway.sharing.catalogue.attachments import attachment_fields, problem_in_attachments, schema_of_values
 from gateway.sharing.catalogue.errors import ServiceInvalid, ServiceNotFound
 from gateway.sharing.catalogue.models import ServiceRow
+from gateway.wire.attachments import attachment_fields, problem_in_attachments, schema_of_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

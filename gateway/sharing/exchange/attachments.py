@@ -21,6 +21,7 @@ from gateway.errors import GatewayError
 from gateway.outgoing.http_client import AnswerTooLarge, HttpClient, StreamedAnswer, TooSlow
 from gateway.sharing.exchange.provider_call import OK, ProviderFailed, Question, failed
 from gateway.sharing.exchange.spool import Place, Spool
+from gateway.wire.attachments import value_of
 from gateway.wire.contracts import PROVIDER_TAG
 from gateway.wire.encoding import b64url_decode, b64url_encode
 from gateway.wire.message_signatures import (
@@ -48,7 +49,7 @@ class Attachment:
     @property
     def stated(self) -> dict[str, Any]:
         """The value that the record has for it."""
-        return {"digest": b64url_encode(self.digest), "size": self.size, "type": self.media_type}
+        return value_of(self.digest, size=self.size, media_type=self.media_type)
 
 
 class _NotAccepted(Exception):
