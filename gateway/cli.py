@@ -29,6 +29,9 @@ from gateway.serve import serve
 from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
 from gateway.sharing.agreements.policy_bases import load_policy_bases
+from gateway.sharing.evidence.commands import evidence_group
+from gateway.sharing.exchange.people_commands import PeopleContext, objections_group, restrictions_group
+from gateway.sharing.exchange.subjects import Translator
 from gateway.signing.commands import KeysContext, key_commands
 from gateway.signing.keeping import open_keeping, warn_of_unprotected_keys
 from gateway.signing.purposes import Purpose
@@ -223,6 +226,16 @@ def _agreements_context() -> AgreementsContext:
     )
 
 
+def _people_context() -> PeopleContext:
+    gateway = _gateway()
+    return PeopleContext(
+        database=gateway.database,
+        audit=gateway.audit,
+        clock=gateway.clock,
+        translator=Translator(pairwise=gateway.people.pairwise, references=gateway.people.references),
+    )
+
+
 def _outbox_context() -> OutboxContext:
     gateway = _gateway()
     return OutboxContext(database=gateway.database, audit=gateway.audit, clock=gateway.clock)
@@ -253,7 +266,10 @@ main.add_command(backup_command(_gateway))
 main.add_command(restore_command(_settings, _patient_gateway))
 main.add_command(clients_group(_clients_context))
 main.add_command(demo_command(_prepare_demo))
+main.add_command(evidence_group(_audit_context))
 main.add_command(members_group(_members_context))
+main.add_command(objections_group(_people_context))
 main.add_command(outbox_group(_outbox_context))
+main.add_command(restrictions_group(_people_context))
 main.add_command(purge_command(_gateway))
 main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

@@ -186,6 +186,12 @@ class AuditLog:
         kept for their time; `DetailsLost` when they went with an earlier database; `DetailsAltered`. Whoever shows what
         this returns accounts for it first (`keeping.reading`).
         """
+        return self.opening_of(session, event_id, erased=erased)[1]
+
+    def opening_of(
+        self, session: Session, event_id: UUID, *, erased: Collection[bytes] | None = None
+    ) -> tuple[bytes, dict[str, Any]]:
+        """As `details_of`, with the salt before them: whoever has both can check the commitment in the leaf."""
         row = session.get(EventRow, event_id)
         if row is None:
             raise EventNotFound
@@ -293,7 +299,7 @@ def _plainly(value: Any) -> Any:
     return value
 
 
-def _open_details(row: EventRow, key: bytes) -> dict[str, Any]:
+def _open_details(row: EventRow, key: bytes) -> tuple[bytes, dict[str, Any]]:
     nonce, encrypted = row.details[:_NONCE_BYTES], row.details[_NONCE_BYTES:]
     try:
         opened = AESGCM(key).decrypt(nonce, encrypted, row.id.bytes)
@@ -304,4 +310,4 @@ def _open_details(row: EventRow, key: bytes) -> dict[str, Any]:
         raise DetailsAltered(detail=str(row.id)) from error
     if committed != leaf.commitment or leaf.event_id != str(row.id):
         raise DetailsAltered(detail=str(row.id))
-    return details
+    return opened[:_SALT_BYTES], details

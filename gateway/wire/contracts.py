@@ -9,6 +9,9 @@ PROVIDER_TAG = "gateway-provider"
 RECORD_TYP = "gateway-record+sd-jwt"
 """`typ` of the SD-JWT with which a provider answers."""
 
+CHECK_TYP = "gateway-check+sd-jwt"
+"""`typ` of the SD-JWT in which the gateway states checks that it computed."""
+
 AGREEMENT_TYP = "gateway-agreement+jws"
 """`typ` of a member's detached JWS over the canonical JSON of an agreement."""
 

@@ -131,30 +131,30 @@ def verify_proof(
     `ProofFailed` naming the first step that fails.
     """
     # 1. The gateway signed this receipt, and it is about this exchange.
-    with _step("1 receipt"):
+    with step_named("1 receipt"):
         receipt = verify_receipt(proof.receipt, keys=receipt_keys)
-        _require(receipt.exchange == proof.exchange, "the receipt is about another exchange")
-        _require(issuer in (None, receipt.issuer), "the receipt was issued by another gateway")
+        require(receipt.exchange == proof.exchange, "the receipt is about another exchange")
+        require(issuer in (None, receipt.issuer), "the receipt was issued by another gateway")
 
     # 2. The entry is the very one the receipt names.
-    with _step("2 entry"):
+    with step_named("2 entry"):
         entry_hash = leaf_hash(proof.leaf)
-        _require(b64_encode(entry_hash) == receipt.log_entry, "the receipt names another log entry")
+        require(b64_encode(entry_hash) == receipt.log_entry, "the receipt names another log entry")
         leaf = parse_leaf(proof.leaf)
 
     # 3. Entry and receipt tell the same story.
-    with _step("3 statement"):
+    with step_named("3 statement"):
         parties = {receipt.consumer, receipt.provider} - {None}
-        _require(leaf.reference == receipt.exchange, "the entry is about another exchange")
-        _require(leaf.outcome == receipt.outcome, "entry and receipt state different outcomes")
-        _require(parties <= set(leaf.members), "entry and receipt name different members")
+        require(leaf.reference == receipt.exchange, "the entry is about another exchange")
+        require(leaf.outcome == receipt.outcome, "entry and receipt state different outcomes")
+        require(parties <= set(leaf.members), "entry and receipt name different members")
 
     # 4. The log signed this checkpoint.
-    with _step("4 checkpoint"):
+    with step_named("4 checkpoint"):
         checkpoint = open_checkpoint(proof.checkpoint, [parse_verifier_key(vkey) for vkey in log_vkeys])
 
     # 5. The entry is in the tree that the checkpoint describes.
-    with _step("5 inclusion"):
+    with step_named("5 inclusion"):
         verify_inclusion(
             entry_hash,
             index=proof.leaf_index,
@@ -234,7 +234,8 @@ def _from_log_proof(unverified: bytes) -> Proof:
 
 
 @contextmanager
-def _step(name: str) -> Iterator[None]:
+def step_named(name: str) -> Iterator[None]:
+    """Say of whatever fails inside that this step failed: every error becomes a `ProofFailed` with its name."""
     try:
         yield
     except ProofFailed as failed:
@@ -243,7 +244,8 @@ def _step(name: str) -> Iterator[None]:
         raise ProofFailed(name, error.public, detail=error.detail) from error
 
 
-def _require(holds: bool, reason: str) -> None:  # noqa: FBT001 - the condition is the argument
+def require(holds: bool, reason: str) -> None:  # noqa: FBT001 - the condition is the argument
+    """Raise `ProofFailed` unless the condition holds; `step_named` around it says which step that was."""
     if not holds:
         raise ProofFailed("proof", reason)
 

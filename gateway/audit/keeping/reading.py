@@ -1,6 +1,6 @@
 """Details shown to somebody: the entry that says so is committed first, in every way in which they can be seen.
 
-Nothing else may call `AuditLog.details_of` to show what it returns; a test holds the code to it.
+Nothing else may call `AuditLog.details_of` or `opening_of` to show what they return; a test holds the code to it.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,8 @@ class Details:
 
     state: str
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    salt: bytes = field(default=b"", repr=False)
+    """With which the leaf commits to the values."""
 
 
 class Reader:
@@ -32,7 +34,8 @@ class Reader:
     def read(self, session: Session, event_id: UUID) -> Details:
         """Return an event's details, or why there are none; raises `DetailsAltered` when they are not what was said."""
         try:
-            return Details(state="kept", values=self._audit_log.details_of(session, event_id))
+            salt, values = self._audit_log.opening_of(session, event_id)
+            return Details(state="kept", values=values, salt=salt)
         except DetailsErased:
             return Details(state="erased")
         except DetailsExpired:

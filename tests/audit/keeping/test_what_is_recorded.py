@@ -76,8 +76,8 @@ def test_details_are_opened_nowhere_but_behind_a_recorded_reading() -> None:
     opening = {
         name
         for name, node in nodes()
-        if (isinstance(node, ast.Attribute) and node.attr in {"details_of", "find_key"})
-        or (isinstance(node, ast.FunctionDef) and node.name == "details_of")
+        if (isinstance(node, ast.Attribute) and node.attr in {"details_of", "opening_of", "find_key"})
+        or (isinstance(node, ast.FunctionDef) and node.name in {"details_of", "opening_of"})
     }
     assert opening == OPENING
 
