@@ -22,6 +22,7 @@ from gateway.audit.subject_keys import SubjectKeys
 from gateway.audit.witnesses import Witnesses, load_policy
 from gateway.clock import Clock, SystemClock
 from gateway.db import Database
+from gateway.directory.members import Jwk, find_client
 from gateway.errors import GatewayError, SettingsError, Unavailable
 from gateway.identity import views as identity_views
 from gateway.identity.accounts import AccountKind, find_account_by_email
@@ -42,6 +43,7 @@ from gateway.oidc.provider import OpenIDProvider, assemble_provider
 from gateway.openapi import views as openapi_views
 from gateway.openapi.document import describe
 from gateway.outbox.courier import Courier
+from gateway.outgoing.circuits import Circuits, Places
 from gateway.outgoing.http_client import HttpClient
 from gateway.pages import views as page_views
 from gateway.pages.views import PageTools
@@ -54,6 +56,8 @@ from gateway.sharing.exchange.attachments import Collector
 from gateway.sharing.exchange.exchange import Broker
 from gateway.sharing.exchange.listing import find_exchange
 from gateway.sharing.exchange.outcomes import Registrar, receipt_of
+from gateway.sharing.exchange.provider_call import Line
+from gateway.sharing.exchange.releasing import Releases
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.spool import Spool
 from gateway.sharing.exchange.subjects import Translator
@@ -102,6 +106,8 @@ class Gateway:
     provider: OpenIDProvider
     registrar: Registrar
     broker: Broker
+    releases: Releases
+    spool: Spool
     retention: Mapping[Retention, timedelta | None]
     session_secret: bytes = field(repr=False)
     witness_policy: TrustPolicy | None = None
@@ -244,6 +250,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         audit=audit, signer=exchange_signer, issuer=settings.issuer, retry_keys=retry_keys, spool=spool
     )
     http = _outgoing(settings)
+    alerts = Alerts()
     broker = Broker(
         database=database,
         audit=audit,
@@ -252,15 +259,30 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         translator=Translator(pairwise=people.pairwise, references=people.references),
         retry_keys=retry_keys,
         asker=Asker(
-            http=http,
-            signer=exchange_signer,
-            issuer=settings.issuer,
-            clock=clock,
+            line=Line(
+                http=http,
+                signer=exchange_signer,
+                issuer=settings.issuer,
+                clock=clock,
+                keys_now=partial(_keys_now, database),
+            ),
+            circuits=Circuits(failures=settings.provider_failures, seconds=settings.provider_pause),
+            places=Places(most=settings.provider_places),
+            alerts=alerts,
             timeout=settings.provider_timeout,
             collector=Collector(http=http, signer=exchange_signer, issuer=settings.issuer, clock=clock, spool=spool),
         ),
         clock=clock,
         lease=settings.exchange_lease,
+    )
+    releases = Releases(
+        database=database,
+        audit=audit,
+        registrar=registrar,
+        broker=broker,
+        retry_keys=retry_keys,
+        spool=spool,
+        clock=clock,
     )
     provider = assemble_provider(
         issuer=settings.issuer,
@@ -292,10 +314,20 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         provider=provider,
         registrar=registrar,
         broker=broker,
+        releases=releases,
+        spool=spool,
         retention=periods_with(settings.retention),
+        alerts=alerts,
         session_secret=load_or_make_secret(settings.keys_dir / "forms.key", keeping.lock),
         witness_policy=load_policy(settings.witness_policy) if settings.witness_policy is not None else None,
     )
+
+
+def _keys_now(database: Database, client_id: str) -> tuple[Jwk, ...]:
+    """Return the keys of a client as they are registered at this moment: none where it is not active."""
+    with database.read() as session:
+        client = find_client(session, client_id)
+    return client.keys if client is not None else ()
 
 
 def check_files_and_classes(settings: Settings) -> None:
@@ -349,6 +381,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
         clock=gateway.clock,
         issuer=settings.issuer,
         mtls=settings.mtls_address,
+        releases=gateway.releases,
         check_published=merge_delay.check_lately,
     )
     sharing_documents = sharing_views.blueprint(

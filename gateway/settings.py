@@ -73,6 +73,12 @@ class Settings:
     """How long requests are still taken after SIGTERM, while readiness already says no: for whoever balances load."""
     provider_timeout: float = 10.0
     """The whole time a provider has to answer."""
+    provider_failures: int = 5
+    """After so many failures in a row a process asks a provider's service no more for `provider_pause`."""
+    provider_pause: float = 15.0
+    """How long that is; then one question tries again."""
+    provider_calls: int = 0
+    """How many questions one worker may have with one provider's system at a time; 0: three quarters of `threads`."""
     exchange_lease: float = 30.0
     """How long an exchange may stay open before recovery closes it as abandoned; above `provider_timeout`."""
     database_timeout: float = 5.0
@@ -158,6 +164,11 @@ class Settings:
     def mutual_tls(self) -> bool:
         """Whether clients can show certificates here: to this gateway itself, or to a proxy of ours."""
         return self.mtls_listen is not None or self.client_certificate_header is not None
+
+    @property
+    def provider_places(self) -> int:
+        """How many questions one worker may have with one provider's system: others need threads too."""
+        return self.provider_calls or max(1, self.threads * 3 // 4)
 
     @property
     def secure_cookies(self) -> bool:
@@ -329,6 +340,9 @@ def _read(env: Env) -> Settings:
         dpop_nonce=env.bool("DPOP_NONCE", False),
         drain_seconds=env.float("DRAIN_SECONDS", 0.0, validate=validate.Range(min=0.0, max=300.0)),
         provider_timeout=env.float("PROVIDER_TIMEOUT", 10.0, validate=validate.Range(min=0.1)),
+        provider_failures=env.int("PROVIDER_FAILURES", 5, validate=validate.Range(min=1)),
+        provider_pause=env.float("PROVIDER_PAUSE", 15.0, validate=validate.Range(min=0.1)),
+        provider_calls=env.int("PROVIDER_CALLS", 0, validate=validate.Range(min=0)),
         exchange_lease=env.float("EXCHANGE_LEASE", 30.0, validate=validate.Range(min=0.2)),
         database_timeout=env.float("DATABASE_TIMEOUT", 5.0, validate=validate.Range(min=0.1)),
         sequencer_interval=env.float("SEQUENCER_INTERVAL", 0.2, validate=validate.Range(min=0.01)),

@@ -28,6 +28,8 @@ class CallerFacts:
     roles: tuple[str, ...]
     acr: str | None
     """`AAL1`, `AAL2` or `AAL3`; anything else counts as no strength at all."""
+    key_registered: bool = True
+    """Whether the key that signed the request is still registered for the client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,13 @@ def _entities(inputs: DecisionInputs) -> list[dict[str, Any]]:
     caller, request = inputs.caller, inputs.request
     entities = [
         _entity(
-            "Client", caller.client_id, {"member": _reference("Member", caller.member), "consumer": caller.is_consumer}
+            "Client",
+            caller.client_id,
+            {
+                "member": _reference("Member", caller.member),
+                "consumer": caller.is_consumer,
+                "key_registered": caller.key_registered,
+            },
         ),
         _entity(
             "Service",

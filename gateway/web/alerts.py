@@ -26,6 +26,7 @@ class Alert(StrEnum):
     WITNESS_LYING = "witness_lying"
     WITNESS_ABSENT = "witness_absent"
     WITNESSED_FORK = "witnessed_fork"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
     DELIVERIES_GIVEN_UP = "deliveries_given_up"
 
 

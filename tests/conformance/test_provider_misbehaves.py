@@ -60,7 +60,7 @@ def assert_fails(world: World, asking: Asking, *, status: int, code: str) -> Htt
         ("missing-field", 502, "provider_answer_invalid"),
         ("schema-violation", 502, "provider_answer_invalid"),
         ("not-json", 502, "provider_answer_invalid"),
-        ("error", 502, "provider_refused"),
+        ("error", 502, "provider_error"),
         ("redirect", 502, "provider_refused"),
     ],
 )

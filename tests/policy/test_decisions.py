@@ -28,6 +28,7 @@ def codes(decision: Permit | Deny) -> set[str]:
 
 EACH_RULE_ALONE: Mapping[str, Mapping[str, Any]] = {
     "caller-is-a-consumer": {"caller": {"is_consumer": False}},
+    "key-is-registered": {"caller": {"key_registered": False}},
     "officer-is-named": {"caller": {"officer_id": None, "officer_member": None, "roles": (), "acr": None}},
     "officer-is-of-the-member": {"caller": {"officer_member": "E07000117"}},
     "service-is-active": {"request": {"service_active": False}},

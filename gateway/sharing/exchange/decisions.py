@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from gateway.directory.members import ClientKind, find_client
+from gateway.directory.members import ClientKind, Jwk, find_client
 from gateway.identity.accounts import find_account
 from gateway.identity.caller import Caller
 from gateway.policy.decision import CallerFacts, DecisionInputs, Deny, Permit, RequestFacts, SubjectFacts
@@ -30,6 +30,7 @@ def judge(
     *,
     caller: Caller,
     request: RecordRequest,
+    signed_with: Jwk | None,
     agreement: Agreement | None,
     service: Service | None,
     subject: str,
@@ -37,9 +38,12 @@ def judge(
     withheld: bool,
     now: datetime,
 ) -> Judged:
-    """Decide in this transaction, on what is true in it. `subject` is our own reference of the person."""
+    """Decide in this transaction, on what is true in it. `subject` is our own reference of the person.
+
+    `signed_with` is the key of the caller's that signed the request.
+    """
     inputs = DecisionInputs(
-        caller=_caller_facts(session, caller),
+        caller=_caller_facts(session, caller, signed_with=signed_with),
         agreement=facts(agreement) if agreement else None,
         request=RequestFacts(
             service=request.service,
@@ -65,7 +69,7 @@ def may_ask(decision: Permit | Deny) -> bool:
     return isinstance(decision, Permit) or all(reason.about_subject for reason in decision.reasons)
 
 
-def _caller_facts(session: Session, caller: Caller) -> CallerFacts:
+def _caller_facts(session: Session, caller: Caller, *, signed_with: Jwk | None) -> CallerFacts:
     # Read again each time: client, member or officer may have been suspended, or a role taken away, since the token.
     client = find_client(session, caller.client.client_id)
     officer = caller.officer
@@ -75,6 +79,8 @@ def _caller_facts(session: Session, caller: Caller) -> CallerFacts:
         client_id=caller.client.client_id,
         member=caller.member_code,
         is_consumer=client is not None and ClientKind.CONSUMER in client.kinds,
+        # A client that is not active has a reason of its own.
+        key_registered=client is None or signed_with in client.keys,
         officer_id=str(officer.account_id) if officer else None,
         officer_member=officer.member_code if officer else None,
         roles=tuple(role for role in officer.roles if role in held) if officer else (),

@@ -83,6 +83,14 @@ class AnswerExpired(GatewayError):
     title = "The answer is no longer kept; ask again with a new Idempotency-Key"
 
 
+class AnswerWithdrawn(GatewayError):
+    """The outcome is known, but the key that signed the record is no longer the provider's; the receipt is kept."""
+
+    kind = Kind.CONFLICT
+    code = "answer_withdrawn"
+    title = "The provider has withdrawn the key that signed the answer; ask again with a new Idempotency-Key"
+
+
 class ExchangeAbandoned(GatewayError):
     """The first attempt did not end in time and was closed; nothing was disclosed."""
 
@@ -97,3 +105,35 @@ class ExchangeNotFound(GatewayError):
     kind = Kind.NOT_FOUND
     code = "exchange_not_found"
     title = "There is no such exchange"
+
+
+class AttachmentNotFound(GatewayError):
+    """The caller has no such document to fetch: no such exchange of its own, or no such number in it."""
+
+    kind = Kind.NOT_FOUND
+    code = "attachment_not_found"
+    title = "There is no such attachment"
+
+
+class AttachmentExpired(GatewayError):
+    """The exchange disclosed it, and its time to be fetched is over."""
+
+    kind = Kind.CONFLICT
+    code = "attachment_expired"
+    title = "The attachment is no longer kept; ask again with a new Idempotency-Key"
+
+
+class AttachmentAlreadyFetched(GatewayError):
+    """Another Idempotency-Key has fetched it: it is given once."""
+
+    kind = Kind.CONFLICT
+    code = "attachment_already_fetched"
+    title = "The attachment was fetched with another Idempotency-Key; ask for the record again to get it anew"
+
+
+class AttachmentLost(GatewayError):
+    """Its file is gone or damaged; nothing of it was sent."""
+
+    kind = Kind.CONFLICT
+    code = "attachment_lost"
+    title = "The attachment cannot be read any more; ask again with a new Idempotency-Key"

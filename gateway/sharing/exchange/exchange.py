@@ -7,6 +7,7 @@ committed: raising it earlier would roll back its own entry.
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
@@ -19,19 +20,20 @@ from sqlalchemy.orm import Session
 from gateway.audit.append import AuditLog, Event
 from gateway.clock import Clock
 from gateway.db import Database, new_id
-from gateway.directory.members import Client, find_client
+from gateway.directory.members import Client, Jwk, find_client
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
 from gateway.policy.decision import Deny
 from gateway.policy.engine import PolicyEngine
 from gateway.policy.kept_texts import KeptTexts
-from gateway.sharing.agreements.agreements import Agreement, agreement_for, lock_agreement
+from gateway.sharing.agreements.agreements import Agreement, agreement_for
 from gateway.sharing.catalogue.services import Service, find_service
-from gateway.sharing.exchange.asking import Asker, Fetched
+from gateway.sharing.exchange.asking import Asker, Fetched, Told
 from gateway.sharing.exchange.decisions import Judged, judge, may_ask
 from gateway.sharing.exchange.errors import (
     AnswerExpired,
+    AnswerWithdrawn,
     ExchangeAbandoned,
     IdempotencyKeyReused,
     NonceReplayed,
@@ -43,6 +45,7 @@ from gateway.sharing.exchange.outcomes import OK_STATUS, Ending, Registrar, Repl
 from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed, Question, failed
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest
+from gateway.sharing.exchange.standing import is_withdrawn, locked, still_believed
 from gateway.sharing.exchange.subjects import TranslatedSubject, Translator, nobody
 
 NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead
@@ -63,6 +66,11 @@ class Asked:
     nonce: str
     leaves_at: float
     """On `time.monotonic`'s scale: when an answer leaves that must not tell why there is no record."""
+
+    @property
+    def signed_with(self) -> Jwk | None:
+        """The client's key that signed the request."""
+        return self.caller.client.key(self.key_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +130,14 @@ class Broker:
             begun = self._begin(asked)
         if not isinstance(begun, _Intent):
             return begun
-        fetched = self._asker.ask(begun.question, provider=begun.provider, settled=begun.settled)
-        if isinstance(fetched, NoRecord):
+        told = self._asker.ask(begun.question, provider=begun.provider, settled=begun.settled)
+        if isinstance(told.fetched, NoRecord):
             # Receipt and log are dated, and a retry sees whether an exchange is open: so the outcome itself waits for
             # the fixed time of the service, and the answer with it.
             time.sleep(max(0.0, asked.leaves_at - time.monotonic()))
-        reply = self._complete(begun, fetched, asked)
+        reply = self._complete(begun, told, asked)
         if not (isinstance(reply, Reply) and reply.status == OK_STATUS):
-            self._asker.discard(fetched)
+            self._asker.discard(told.fetched)
         return reply
 
     def record_rejection(self, caller: Caller, error: GatewayError) -> None:
@@ -168,6 +176,7 @@ class Broker:
             self._policy,
             caller=asked.caller,
             request=request,
+            signed_with=asked.signed_with,
             agreement=agreement,
             service=service,
             subject=subject.reference,
@@ -205,15 +214,24 @@ class Broker:
         )
         return _Intent(exchange=row.id, provider=provider, question=question, settled=settled)
 
-    def _complete(self, intent: _Intent, fetched: Fetched, asked: Asked) -> Reply | TurnedAway:
+    def _complete(self, intent: _Intent, told: Told, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
         with self._database.write() as session:
             now = self._clock.now()
             row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
             if row.state != "open":
                 return _closed_before(row)
-            judged = self.judge_again(
-                session, row, caller=asked.caller, request=asked.request, fetched=fetched, now=now
+            agreement = locked(session, row, provider_client=intent.provider.client_id)
+            fetched = still_believed(session, intent.provider, told)
+            judged = self._judged(
+                session,
+                row,
+                caller=asked.caller,
+                request=asked.request,
+                signed_with=asked.signed_with,
+                agreement=agreement,
+                fetched=fetched,
+                now=now,
             )
             row.decision_record = judged.inputs.to_document()
             row.policy_digest = self._policy.digest
@@ -238,13 +256,34 @@ class Broker:
         *,
         caller: Caller,
         request: RecordRequest,
+        signed_with: Jwk | None,
+        now: datetime,
+    ) -> Judged:
+        """Decide about a record that there is, with all that permits it locked: see `standing.locked`."""
+        agreement = locked(session, row)
+        return self._judged(
+            session,
+            row,
+            caller=caller,
+            request=request,
+            signed_with=signed_with,
+            agreement=agreement,
+            fetched=None,
+            now=now,
+        )
+
+    def _judged(
+        self,
+        session: Session,
+        row: ExchangeRow,
+        *,
+        caller: Caller,
+        request: RecordRequest,
+        signed_with: Jwk | None,
+        agreement: Agreement | None,
         fetched: Fetched | None,
         now: datetime,
     ) -> Judged:
-        """Decide with the agreement locked: a suspension comes before this decision, or after the release."""
-        agreement = None
-        if row.agreement is not None and row.agreement_version is not None:
-            agreement = lock_agreement(session, row.agreement, row.agreement_version)
         self._keep_texts(session, agreement, at=now)
         withheld = isinstance(fetched, NoRecord) and fetched.reason == "withheld"
         return judge(
@@ -252,6 +291,7 @@ class Broker:
             self._policy,
             caller=caller,
             request=request,
+            signed_with=signed_with,
             agreement=agreement,
             service=find_service(session, row.service),
             subject=row.subject,
@@ -277,13 +317,25 @@ class Broker:
             body = self._retry_keys.unseal(row.answer, exchange=row.id, idempotency_key=asked.idempotency_key)
         if body is None or row.answer_status is None:
             return self._turn_away(session, asked, AnswerExpired(extensions=evidence), at=now)
-        if row.state == "disclosed":
-            judged = self.judge_again(session, row, caller=asked.caller, request=asked.request, fetched=None, now=now)
-            if isinstance(judged.decision, Deny):
-                ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
-                return self._registrar.refuse_retry(session, row, ending, inputs=judged.inputs, at=now)
+        refused = self._refused_again(session, row, asked, evidence, now=now) if row.state == "disclosed" else None
+        if refused is not None:
+            return refused
         self._registrar.record_repeat(session, row, at=now)
         return Reply(status=row.answer_status, body=body)
+
+    def _refused_again(
+        self, session: Session, row: ExchangeRow, asked: Asked, evidence: Mapping[str, object], *, now: datetime
+    ) -> Reply | TurnedAway | None:
+        """Refuse to give once more what may be given no longer; None when it still may."""
+        judged = self.judge_again(
+            session, row, caller=asked.caller, request=asked.request, signed_with=asked.signed_with, now=now
+        )
+        if isinstance(judged.decision, Deny):
+            ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
+            return self._registrar.refuse_retry(session, row, ending, inputs=judged.inputs, at=now)
+        if is_withdrawn(session, row):
+            return self._turn_away(session, asked, AnswerWithdrawn(extensions=evidence), at=now)
+        return None
 
     def _concluded(
         self, session: Session, row: ExchangeRow, ending: Ending, asked: Asked, *, at: datetime

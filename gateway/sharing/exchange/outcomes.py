@@ -40,7 +40,12 @@ EVENTS: dict[Outcome, str] = {
     "abandoned": "sharing.exchange.abandoned",
 }
 NO_RECORD_RULE = FailedRule(code=NO_RECORD, title="There is no record that can be shared", rule=NO_RECORD)
-TIMEOUT_STATUS, UPSTREAM_STATUS, REFUSED_STATUS, OK_STATUS = 504, 502, 403, 200
+TIMEOUT_STATUS, UNAVAILABLE_STATUS, UPSTREAM_STATUS, REFUSED_STATUS, OK_STATUS = 504, 503, 502, 403, 200
+FAILURE_STATUS = {
+    "provider_timeout": TIMEOUT_STATUS,
+    "provider_unavailable": UNAVAILABLE_STATUS,
+    "provider_busy": UNAVAILABLE_STATUS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class Reply:
     status: int
     body: bytes
     hides_the_reason: bool = False
+    retry_after: int | None = None
+    """For a failure: when it is worth asking anew, in whole seconds. A repeated answer has none: that time is past."""
 
 
 class Registrar:
@@ -338,7 +345,7 @@ def _refusal(exchange: str, receipt: str, rules: tuple[FailedRule, ...]) -> Repl
 
 
 def _failure(exchange: str, receipt: str, failure: ProviderFailed) -> Reply:
-    status = TIMEOUT_STATUS if failure.code == "provider_timeout" else UPSTREAM_STATUS
+    status = FAILURE_STATUS.get(failure.code, UPSTREAM_STATUS)
     problem = {
         "type": f"urn:gateway:problem:{failure.code}",
         "title": failure.title,
@@ -348,7 +355,7 @@ def _failure(exchange: str, receipt: str, failure: ProviderFailed) -> Reply:
         "exchange": exchange,
         "receipt": receipt,
     }
-    return Reply(status=status, body=json.dumps(problem).encode())
+    return Reply(status=status, body=json.dumps(problem).encode(), retry_after=failure.retry_after)
 
 
 def lease_end(opened_at: datetime, lease_seconds: float) -> datetime:
