@@ -140,6 +140,22 @@ _TYPES = (
         retention=Retention.DISCLOSURES,
     ),
     EventType(
+        name="sharing.attachment.released",
+        description="A document of a disclosed record was about to be sent: for the first time, or once more to an "
+        "honest retry. The reference is the exchange id.",
+        fields=_EXCHANGE,
+        outcomes=("released", "repeated"),
+        retention=Retention.DISCLOSURES,
+    ),
+    EventType(
+        name="sharing.attachment.refused",
+        description="A document of a disclosed record was not sent, or not to its end: what was permitted at first is "
+        "no longer. The reference is the exchange id.",
+        fields=_EXCHANGE,
+        outcomes=(REFUSED,),
+        retention=Retention.DISCLOSURES,
+    ),
+    EventType(
         name="sharing.request.rejected",
         description="A known client sent a request that was malformed, replayed, stale or wrongly signed.",
         fields=(*_EXCHANGE, "code", "detail", "source", "key_id"),
@@ -380,6 +396,20 @@ _TYPES = (
         fields=("member", "client", "code", "reason", "source"),
         outcomes=(REFUSED,),
         retention=Retention.TOKENS,
+    ),
+    EventType(
+        name="sharing.objections.changed",
+        description="People were put on a list of objections, or taken off it.",
+        fields=("list", "added", "removed", "by", "reason"),
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
+    ),
+    EventType(
+        name="sharing.restrictions.changed",
+        description="A person was restricted for a service (* is every one): nothing is told of them; or that ended.",
+        fields=("service", "added", "removed", "by", "reason"),
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
     ),
     EventType(
         name="directory.member.registered",

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from gateway.release_lock import take_turns
@@ -50,3 +50,9 @@ def remove_restrictions(session: Session, *, subjects: Collection[str], service:
         .returning(RestrictionRow.subject)
     )
     return len(session.execute(gone).all())
+
+
+def count_restrictions(session: Session) -> dict[str, int]:
+    """Return under how many references people are restricted, by service."""
+    counted = select(RestrictionRow.service, func.count()).group_by(RestrictionRow.service)
+    return dict(session.execute(counted.order_by(RestrictionRow.service)).tuples())
