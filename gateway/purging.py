@@ -27,6 +27,7 @@ from gateway.once.expired import BATCH
 from gateway.once.once import purge_used
 from gateway.outbox.deliveries import purge_deliveries
 from gateway.sharing.exchange.outcomes import forget_answers
+from gateway.sharing.exchange.sweeping import purge_attachments
 
 log = structlog.get_logger("gateway.purging")
 
@@ -62,6 +63,7 @@ GROWTHS = (
     Growth(name="initial_access_tokens", purge=purge_initial_tokens),
     Growth(name="answers to refreshes", purge=forget_kept_answers),
     Growth(name="answers to exchanges", purge=forget_answers),
+    Growth(name="exchange_attachments", purge=purge_attachments),
 )
 
 

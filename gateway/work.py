@@ -22,6 +22,7 @@ from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
 from gateway.purging import GROWTHS, Growth, Purging, sessions
 from gateway.sharing.exchange.outcomes import close_abandoned
+from gateway.sharing.exchange.sweeping import sweep_spool
 
 log = structlog.get_logger("gateway.work")
 
@@ -65,6 +66,10 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         with database.write() as session:
             return close_abandoned(session, gateway.registrar, now=clock.now())
 
+    def swept() -> int:
+        sweep_spool(database, gateway.spool, now=steady.now())
+        return 0
+
     def noise() -> int:
         with database.write() as session:
             return gateway.audit.flush_noise(session, now=clock.now())
@@ -83,6 +88,7 @@ def tasks(gateway: Gateway) -> tuple[Task, ...]:
         ),
         Task(name="watch the merge delay", every=1.0, run=watching(gateway.merge_delay(), gateway.alerts)),
         Task(name="close abandoned exchanges", every=1.0, run=abandoned),
+        Task(name="clear the spool", every=5.0, run=swept),
         Task(name="deliver", every=1.0, run=gateway.courier().run_once, apart=True),  # it calls other systems
         Task(name="end sessions", every=5.0, run=purging((sessions(gateway.people.ends),)), whole=None, apart=True),
         Task(name="count noise", every=10.0, run=noise),

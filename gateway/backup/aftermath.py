@@ -27,7 +27,7 @@ from gateway.identity.session_ends import Reason
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
 from gateway.sharing.agreements.agreements import AgreementStatus, list_agreements
 from gateway.sharing.agreements.lifecycle import suspend_agreement
-from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.outcomes import EVENTS
 from gateway.wire.leaves import Leaf
 
@@ -108,6 +108,8 @@ def take_back(session: Session, gateway: Gateway, lost: Lost, forward: Forward, 
 
 
 def _end_tokens(session: Session) -> int:
+    # A document that was fetched after the copy could be fetched again: what is left of them goes.
+    session.execute(delete(AttachmentRow))
     # A code, a refresh token or a security code used after the copy could be used again; what was revoked would be
     # back. So everybody signs in anew.
     ended = _changed(session, delete(AccessTokenRow)) + _changed(session, delete(RefreshTokenRow))

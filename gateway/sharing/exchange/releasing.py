@@ -109,40 +109,41 @@ class Releases:
     ) -> Released | Reply | TurnedAway:
         if not claim_nonce(session, asked.caller, key_id=asked.key_id, nonce=asked.nonce, now=now):
             return self._turn_away(session, asked, NonceReplayed(), at=now)
-        row = session.get(ExchangeRow, asked.exchange)
-        if row is None or not _asked_by(row, asked.caller):
-            # Another's exchange is none: its number stands in the public log, and tells nobody else anything here.
-            return self._turn_away(session, asked, AttachmentNotFound(), at=now)
-        found = self._waiting(session, row, asked, now=now)
+        found = self._waiting(session, asked, now=now)
         if isinstance(found, GatewayError):
             return self._turn_away(session, asked, found, at=now)
+        row, attachment = found
         judged = self._judge(session, row, asked, now=now)
         if isinstance(judged.decision, Deny):
             return self._refuse(session, row, judged, at=now)
         if is_withdrawn(session, row):
             return self._turn_away(session, asked, AnswerWithdrawn(extensions=_evidence(row)), at=now)
-        place = Place(exchange=row.id, number=found.number)
+        place = Place(exchange=row.id, number=attachment.number)
         try:
-            digest = self._spool.unseal_digest(place, found.digest)
+            digest = self._spool.unseal_digest(place, attachment.digest)
             file = opened.enter_context(self._spool.open(place, digest=digest))
         except SpoolUnreadable as error:
             log.error("an attachment is lost", exchange=str(row.id), detail=error.detail)  # noqa: TRY400 - the detail says all
             return self._turn_away(session, asked, AttachmentLost(extensions=_evidence(row)), at=now)
-        again = found.claimed_by is not None
-        found.claimed_by = self._mac(asked)
-        found.claimed_at = found.claimed_at or now
-        self._record(session, row, found, judged, again=again, at=now)
+        again = attachment.claimed_by is not None
+        attachment.claimed_by = self._mac(asked)
+        attachment.claimed_at = attachment.claimed_at or now
+        self._record(session, row, attachment, judged, again=again, at=now)
         return Released(
             pieces=self._pieces(file, place, digest, asked),
             digest=digest,
-            size=found.size,
-            media_type=found.media_type,
+            size=attachment.size,
+            media_type=attachment.media_type,
         )
 
     def _waiting(
-        self, session: Session, row: ExchangeRow, asked: AskedAttachment, *, now: datetime
-    ) -> AttachmentRow | GatewayError:
-        """Return the row, locked until the transaction ends, or why this key cannot have what it stands for."""
+        self, session: Session, asked: AskedAttachment, *, now: datetime
+    ) -> tuple[ExchangeRow, AttachmentRow] | GatewayError:
+        """Return the exchange and the row, which is locked, or why this key cannot have what they stand for."""
+        row = session.get(ExchangeRow, asked.exchange)
+        if row is None or not _asked_by(row, asked.caller):
+            # Another's exchange is none: its number stands in the public log, and tells nobody else anything here.
+            return AttachmentNotFound()
         key = {"exchange": row.id, "number": asked.number}
         found = session.get(AttachmentRow, key, with_for_update=True, populate_existing=True)
         if found is None or found.expires_at < now:
@@ -151,7 +152,7 @@ class Releases:
             return AttachmentNotFound()
         if found.claimed_by is not None and found.claimed_by != self._mac(asked):
             return AttachmentAlreadyFetched(extensions=_evidence(row))
-        return found
+        return row, found
 
     def _pieces(self, file: BinaryIO, place: Place, digest: bytes, asked: AskedAttachment) -> Iterator[bytes]:
         """Give the document; raises `SpoolUnreadable`, or `NoLongerPermitted` when a later look says so."""
