@@ -23,7 +23,7 @@ from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.possession import ClientCertificate, DPoPKey
 from gateway.sdk.receipts import ReceiptFolder
 from gateway.sdk.sending import Sender
-from gateway.sdk.tokens import ASSERTION_TYPE, OwnTokens
+from gateway.sdk.tokens import ASSERTION_TYPE, OwnTokens, TokenEndpoint
 from gateway.wire.keys import thumbprint
 from gateway.wire.signer import Signer
 
@@ -62,12 +62,14 @@ class Consumer:
         self._client_key = thumbprint(signer.public_jwk())
         bound_to = DPoPKey(signer_from(dpop)) if dpop is not None else None
         self._tokens = OwnTokens(
-            self._documents,
-            client_id=client_id,
-            signer=signer,
-            key=bound_to,
-            by_certificate=certificate is not None and certificate.authenticates,
-            timeout=timeout,
+            TokenEndpoint(
+                documents=self._documents,
+                client_id=client_id,
+                signer=signer,
+                key=bound_to,
+                by_certificate=certificate is not None and certificate.authenticates,
+                timeout=timeout,
+            )
         )
         self._sender = Sender(
             documents=self._documents,

@@ -17,6 +17,7 @@ from gateway.wire.errors import MalformedInput
 from gateway.wire.keys import Jwk
 
 METADATA_PATH = "/.well-known/gateway-configuration"
+SERVER_METADATA_PATH = "/.well-known/oauth-authorization-server"
 KEPT = timedelta(minutes=5)
 MAX_DOCUMENT_BYTES = 256 * 1024
 _PIECE_BYTES = 65_536
@@ -93,6 +94,13 @@ class GatewayDocuments:
         if self._certificate is None or not isinstance(aliases, dict):
             return metadata
         return metadata.with_certificate(aliases)
+
+    def authorization_endpoint(self, now: datetime) -> str:
+        """Return where people sign in (RFC 8414); raises `GatewayUnreachable` unless it is this issuer's."""
+        document = self._document(self.issuer + SERVER_METADATA_PATH, now)
+        if document.get("issuer") != self.issuer:  # RFC 8414 §3.3
+            raise GatewayUnreachable("The metadata names another issuer.")
+        return str(document.get("authorization_endpoint"))
 
     def gateway_keys(self, now: datetime, *, fresh: bool = False) -> tuple[Jwk, ...]:
         """Return the keys with which the gateway signs messages and receipts."""

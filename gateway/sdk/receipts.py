@@ -106,6 +106,14 @@ class ReceiptFolder:
         return path
 
 
+def is_kept(data: bytes) -> bool:
+    """Tell whether this is what a `ReceiptFolder` writes, whole or not."""
+    try:
+        return parse_json_object(data).get("format") == FORMAT
+    except MalformedInput:
+        return False
+
+
 def parse_kept(data: bytes) -> KeptAnswer:
     """Read a kept answer, still unverified; raises `MalformedInput`."""
     members = parse_json_object(data)

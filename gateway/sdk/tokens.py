@@ -1,7 +1,9 @@
-"""Access tokens in a client's own name (`client_credentials`), kept while they last; safe in threads."""
+"""Access tokens: in the client's own name, kept while they last, or for what somebody granted."""
 
 import threading
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,52 +21,46 @@ TOKEN_MARGIN = timedelta(seconds=30)
 OK = 200
 
 
-class OwnTokens:
-    """Asks for the client's tokens, one at a time, and keeps the last."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """A token, and when it ends."""
 
-    def __init__(
-        self,
-        documents: GatewayDocuments,
-        *,
-        client_id: str,
-        signer: Signer,
-        key: DPoPKey | None,
-        by_certificate: bool,
-        timeout: float,
-    ) -> None:
-        self._documents = documents
-        self._client_id = client_id
-        self._signer = signer
-        self._key = key
-        self._by_certificate = by_certificate
-        self._timeout = timeout
-        self._kept: tuple[str, datetime] | None = None
-        self._lock = threading.Lock()
+    value: str
+    ends: datetime
 
-    def token(self, now: datetime) -> str:
-        """Return a token that lasts a while yet; raises `NotAnswered`, `GatewayUnreachable`."""
-        # Threads that need a token at the same moment wait for one request rather than make one each.
-        with self._lock:
-            if self._kept is None or now >= self._kept[1] - TOKEN_MARGIN:
-                self._kept = self._fetch(self._documents.metadata(now), now)
-            return self._kept[0]
+    def __repr__(self) -> str:
+        return f"AccessToken(ends={self.ends.isoformat()})"
 
-    def forget(self, token: str) -> None:
-        """Do not use this token again: the gateway no longer accepts it."""
-        with self._lock:
-            if self._kept is not None and self._kept[0] == token:
-                self._kept = None
 
-    def _fetch(self, metadata: Metadata, now: datetime) -> tuple[str, datetime]:
-        response = self._post(metadata, now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEndpoint:
+    """The gateway's token endpoint, and how this client proves there who it is. Timeouts are in seconds."""
+
+    documents: GatewayDocuments
+    client_id: str
+    signer: Signer
+    key: DPoPKey | None = None
+    """To which tokens are bound."""
+    by_certificate: bool = False
+    """Whether the client authenticates by its certificate instead of by signing."""
+    timeout: float = 30.0
+
+    def token(self, grant: Mapping[str, str], *, now: datetime) -> AccessToken:
+        """Ask for a token for the gateway's sharing side; `grant` is what RFC 6749 has for the kind of grant.
+
+        Raises `NotAnswered` with the OAuth error as its code, `GatewayUnreachable`.
+        """
+        metadata = self.documents.metadata(now)
+        response = self._post(metadata, grant, now)
         # RFC 9449 §8: a server may want its own nonce in the proof; it is asked once more with it.
         wanted = response.headers.get("DPoP-Nonce")
-        if response.status_code != OK and self._key and self._key.remember_nonce(metadata.token_endpoint, wanted):
-            response = self._post(metadata, now)
+        if response.status_code != OK and self.key and self.key.remember_nonce(metadata.token_endpoint, wanted):
+            response = self._post(metadata, grant, now)
         try:
             body: dict[str, Any] = response.json()
             if response.status_code == OK:
-                return str(body["access_token"]), now + timedelta(seconds=int(body.get("expires_in", 60)))
+                ends = now + timedelta(seconds=int(body.get("expires_in", 60)))
+                return AccessToken(value=str(body["access_token"]), ends=ends)
             code = str(body.get("error", "not_answered"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise GatewayUnreachable(detail=f"token endpoint: status {response.status_code}") from error
@@ -72,35 +68,48 @@ class OwnTokens:
             str(body.get("error_description", code)), code=code, status=response.status_code, problem=body
         )
 
-    def _post(self, metadata: Metadata, now: datetime) -> requests.Response:
-        form = {
-            "grant_type": "client_credentials",
-            "resource": metadata.resource,
-            **self._authentication(metadata, now),
-        }
+    def _post(self, metadata: Metadata, grant: Mapping[str, str], now: datetime) -> requests.Response:
+        form = {"resource": metadata.resource, **grant, **self._authentication(metadata, now)}
         headers = {}
-        if self._key is not None:
-            headers["DPoP"] = self._key.proof("POST", metadata.token_endpoint, now=now)
+        if self.key is not None:
+            headers["DPoP"] = self.key.proof("POST", metadata.token_endpoint, now=now)
         try:
-            return self._documents.session().post(
-                metadata.token_endpoint, data=form, headers=headers, timeout=self._timeout, allow_redirects=False
+            return self.documents.session().post(
+                metadata.token_endpoint, data=form, headers=headers, timeout=self.timeout, allow_redirects=False
             )
         except requests.RequestException as error:
             raise GatewayUnreachable(detail=type(error).__name__) from error
 
     def _authentication(self, metadata: Metadata, now: datetime) -> dict[str, str]:
-        if self._by_certificate:
-            return {"client_id": self._client_id}
+        if self.by_certificate:
+            return {"client_id": self.client_id}
         assertion = issue_jwt(
             {
-                "iss": self._client_id,
-                "sub": self._client_id,
+                "iss": self.client_id,
+                "sub": self.client_id,
                 "aud": metadata.issuer,
                 "jti": str(uuid.uuid4()),
                 "iat": int(now.timestamp()),
                 "exp": int((now + ASSERTION_LIFETIME).timestamp()),
             },
             typ="JWT",
-            signer=self._signer,
+            signer=self.signer,
         )
         return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+
+
+class OwnTokens:
+    """The client's own tokens (`client_credentials`): fetched one at a time, kept while they last; safe in threads."""
+
+    def __init__(self, endpoint: TokenEndpoint) -> None:
+        self._endpoint = endpoint
+        self._kept: AccessToken | None = None
+        self._lock = threading.Lock()
+
+    def token(self, now: datetime) -> str:
+        """Return a token that lasts a while yet; raises as `TokenEndpoint.token`."""
+        # Threads that need a token at the same moment wait for one request rather than make one each.
+        with self._lock:
+            if self._kept is None or now >= self._kept.ends - TOKEN_MARGIN:
+                self._kept = self._endpoint.token({"grant_type": "client_credentials"}, now=now)
+            return self._kept.value

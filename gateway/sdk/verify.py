@@ -64,9 +64,13 @@ def load_public_keys(keys: Path) -> list[PublicKeys]:
 
 def keys_for(proof: Proof, known: list[PublicKeys]) -> PublicKeys:
     """Return the one set of trusted keys whose issuer the receipt claims; raises `ProofFailed`."""
+    return keys_of_issuer(_claimed_issuer(proof), known) if len(known) > 1 else known[0]
+
+
+def keys_of_issuer(claimed: object, known: list[PublicKeys]) -> PublicKeys:
+    """Return the one set of trusted keys of the gateway that is claimed to have signed; raises `ProofFailed`."""
     if len(known) == 1:
         return known[0]
-    claimed = _claimed_issuer(proof)
     matching = [keys for keys in known if keys.issuer == claimed]
     if len(matching) != 1:
         raise ProofFailed("0 keys", f"{len(matching)} of the key files are for the gateway that the receipt names")

@@ -26,7 +26,7 @@ from joserfc.jwk import import_key
 from sd_jwt.verifier import JWK, SDJWTVerifier
 
 from gateway.errors import GatewayError
-from gateway.sdk.__main__ import main as sdk
+from gateway.sdk.cli import main as sdk
 from gateway.wire.contracts import EXCHANGE_TAG, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.keys import Jwk
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, verify_request, verify_response

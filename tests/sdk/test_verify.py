@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.sdk.__main__ import main
+from gateway.sdk.cli import main
 from gateway.sdk.verify import verify
 from gateway.wire.encoding import b64_encode
 from gateway.wire.errors import ProofFailed
