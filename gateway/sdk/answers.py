@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.keys import Jwk
 from gateway.wire.receipts import FailedRule, Receipt
+
+if TYPE_CHECKING:
+    from gateway.sdk.attachments import AttachedDocument
 
 
 class NotAnswered(GatewayError):
@@ -42,6 +45,8 @@ class Answer:
     receipt_jws: str = field(repr=False)
     verified: tuple[str, ...]
     """What was proved, one sentence each."""
+    attachments: Mapping[str, "AttachedDocument"] = field(default_factory=dict)
+    """Documents beside it, by the field that describes each: to be fetched within 15 minutes, once."""
     provider_jwk: Jwk | None = field(default=None, repr=False)
     """The provider's public key with which the record verified: the receipt names its thumbprint."""
 

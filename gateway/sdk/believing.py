@@ -6,17 +6,19 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.sdk.answers import Answer, AnswerNotBelievable, NotAnswered, Refusal
+from gateway.sdk.attachments import DocumentFetcher, attachments_in
 from gateway.sdk.metadata import GatewayDocuments, GatewayUnreachable
+from gateway.sdk.signed_answers import check_signed
 from gateway.wire.canonical import digest_b64
-from gateway.wire.contracts import EXCHANGE_TAG, RECORD_TYP
+from gateway.wire.contracts import RECORD_TYP
 from gateway.wire.encoding import parse_json_object
-from gateway.wire.errors import InvalidJws, InvalidMessageSignature, InvalidSignature, MalformedInput
-from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk, thumbprint
-from gateway.wire.message_signatures import HttpRequest, HttpResponse, VerifiedResponse, verify_response
+from gateway.wire.errors import InvalidJws, InvalidSignature, MalformedInput
+from gateway.wire.keys import SIGNING_ALGORITHMS, thumbprint
+from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.receipts import Receipt, verify_receipt
 from gateway.wire.sd_jwt import VerifiedRecord, verify_sd_jwt
 
-OK, REFUSED, SERVER_ERROR = 200, 403, 500
+OK, REFUSED = 200, 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,8 @@ class Asked:
     fields: tuple[str, ...]
     client_key: str | None = None
     """The thumbprint (RFC 7638) of the key that signed the request."""
+    fetcher: DocumentFetcher | None = None
+    """With which documents beside the answer will be fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ def believe(
         receipt_jws=statement.receipt_jws,
         verified=tuple(steps),
         provider_jwk=record.key,
+        # 5. What can be fetched beside it is what the provider signed.
+        attachments=attachments_in(statement.body, record.fields, base=request.target_uri, fetcher=asked.fetcher),
     )
 
 
@@ -91,7 +97,7 @@ def believe_statement(
 ) -> SignedStatement:
     """Check the gateway's signature over the answer, and the receipt in it; raises as `believe`."""
     # 1. The gateway signed exactly this answer to exactly this request.
-    gateway_keys, verified = _check_signed(request, response, documents=documents, now=now)
+    gateway_keys, verified = check_signed(request, response, documents=documents, now=now)
     try:
         body = parse_json_object(response.body)
     except MalformedInput as error:
@@ -114,22 +120,6 @@ def believe_statement(
     if receipt.request_digest != digest_b64(request.body) or receipt.exchange != body.get("exchange"):
         raise AnswerNotBelievable("The receipt is for another request.")
     return SignedStatement(status=response.status, body=body, receipt=receipt, receipt_jws=receipt_jws)
-
-
-def _check_signed(
-    request: HttpRequest, response: HttpResponse, *, documents: GatewayDocuments, now: datetime
-) -> tuple[tuple[Jwk, ...], VerifiedResponse]:
-    keys = documents.gateway_keys(now)
-    try:
-        return keys, verify_response(response, request=request, keys=keys, tag=EXCHANGE_TAG, now=now)
-    except InvalidMessageSignature:
-        keys = documents.gateway_keys(now, fresh=True)  # the gateway may have changed keys
-    try:
-        return keys, verify_response(response, request=request, keys=keys, tag=EXCHANGE_TAG, now=now)
-    except GatewayError as error:
-        if response.status >= SERVER_ERROR:  # a proxy's own error page is not the gateway's answer
-            raise GatewayUnreachable(detail=f"status {response.status}") from error
-        raise AnswerNotBelievable("The gateway's signature does not hold.", detail=error.public) from error
 
 
 def _believe_record(

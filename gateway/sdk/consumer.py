@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.clock import Clock, SystemClock
 from gateway.sdk.answers import Answer, AnswerNotBelievable, NotAnswered, Refusal
+from gateway.sdk.attachments import DocumentFetcher
 from gateway.sdk.believing import Asked, believe
 from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
@@ -109,12 +110,15 @@ class Consumer:
         }
         if case_reference is not None:
             body["case_reference"] = case_reference
+        token = self._tokens.token if access_token is None else lambda _now: access_token
         request, response = self._sender.send(
-            json.dumps(body).encode(),
-            idempotency_key=idempotency_key or str(uuid.uuid4()),
-            token=self._tokens.token if access_token is None else lambda _now: access_token,
+            json.dumps(body).encode(), idempotency_key=idempotency_key or str(uuid.uuid4()), token=token
         )
-        asked = Asked(fields=tuple(fields), client_key=self._client_key)
+        asked = Asked(
+            fields=tuple(fields),
+            client_key=self._client_key,
+            fetcher=DocumentFetcher(sender=self._sender, token=token),
+        )
         try:
             answer = believe(request, response, asked=asked, documents=self._documents, now=self._clock.now())
         except NotAnswered as error:

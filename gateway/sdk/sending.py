@@ -43,14 +43,22 @@ class Sender:
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             now = self.clock.now()
-            request = self._signed(content, idempotency_key=idempotency_key, access_token=token(now), now=now)
+            request = self.signed(
+                content,
+                method="POST",
+                address=self.documents.metadata(now).exchanges_endpoint,
+                accept="application/json, application/problem+json",
+                idempotency_key=idempotency_key,
+                access_token=token(now),
+                now=now,
+            )
             try:
                 response = self._post(request)
             except requests.RequestException as error:
                 if last:
                     raise GatewayUnreachable(detail=type(error).__name__) from error
             else:
-                if last or not self._worth_another_try(request, response):
+                if last or not self.worth_another_try(request, response):
                     return request, response
                 pause = max(pause, _seconds(response.headers.get("Retry-After")))
             time.sleep(min(pause, LONGEST_PAUSE))
@@ -67,17 +75,27 @@ class Sender:
         )
         return HttpResponse(status=answer.status_code, headers=answer.headers, body=answer.content)
 
-    def _signed(self, content: bytes, *, idempotency_key: str, access_token: str, now: datetime) -> HttpRequest:
-        address = self.documents.metadata(now).exchanges_endpoint
+    def signed(
+        self,
+        content: bytes,
+        *,
+        method: str,
+        address: str,
+        accept: str,
+        idempotency_key: str,
+        access_token: str,
+        now: datetime,
+    ) -> HttpRequest:
+        """Return a request to the gateway as it is sent: once, for its nonce is new."""
         return sign_request(
             HttpRequest(
-                method="POST",
+                method=method,
                 target_uri=address,
                 headers={
-                    "Content-Type": "application/json",
-                    "Accept": "application/json, application/problem+json",
+                    **({"Content-Type": "application/json"} if content else {}),
+                    "Accept": accept,
                     "Idempotency-Key": idempotency_key,
-                    **headers_showing(access_token, method="POST", address=address, key=self.key, now=now),
+                    **headers_showing(access_token, method=method, address=address, key=self.key, now=now),
                 },
                 body=content,
             ),
@@ -88,7 +106,8 @@ class Sender:
             tag=EXCHANGE_TAG,
         )
 
-    def _worth_another_try(self, request: HttpRequest, response: HttpResponse) -> bool:
+    def worth_another_try(self, request: HttpRequest, response: HttpResponse) -> bool:
+        """Tell whether the answer may be another one soon, or was never the gateway's."""
         if response.status == CONFLICT:
             return b'"still_running"' in response.body
         if response.status == UNAUTHORIZED and self.key is not None:
