@@ -8,6 +8,7 @@ from gateway.settings import Settings
 DWP = "dwp"
 BLACKBURN = "E06000008"
 OVERSIGHT = "oversight"
+SANDBOX = "sandbox"
 PORTAL_CLIENT = "blackburn-portal"
 PROVIDER_CLIENT = "dwp-benefits"
 SERVICE = "dwp/free-school-meals/v1"
@@ -72,6 +73,10 @@ class Layout:
     def people_file(self) -> Path:
         """The demonstration accounts with their passwords: readable because nobody real is behind them."""
         return self.world_dir / "accounts.json"
+
+    def records_file(self, member: str) -> Path:
+        """A department's own database."""
+        return self.world_dir / "departments" / f"{member}.sqlite3"
 
     def key_file(self, owner: str) -> Path:
         """The private key of a member's system (by client id) or of a member (by code)."""

@@ -1,16 +1,17 @@
 """The invented people. Surnames, addresses and numbers are chosen so that nobody can be meant.
 
-National Insurance numbers begin with QQ, which is never issued; mail addresses end in `.example` (RFC 2606); every
-row says that it is synthetic.
+National Insurance numbers begin with QQ, which is never issued; postcodes with ZZ, which is no area; mail addresses end
+in `.example` (RFC 2606); every row says that it is synthetic.
 """
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticPerson:
-    """Somebody in the department's own database. `award_amount` is in pence a month."""
+    """Somebody in departments' own databases. `award_amount` is in pence a month, `area` a GSS code."""
 
     number: int
     family_name: str
@@ -21,6 +22,10 @@ class SyntheticPerson:
     tier: str | None
     award_amount: int
     withheld: bool = False
+    postcode: str = "ZZ1 1AA"
+    area: str = "E06000008"
+    access_code: str | None = None
+    """Which the attorney of this person gives out, where there is a lasting power of attorney."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ PEOPLE = (
         eligible=True,
         tier="targeted",
         award_amount=54_210,
+        access_code="V123456789ABC",
     ),
     SyntheticPerson(
         number=2,
@@ -55,6 +61,8 @@ PEOPLE = (
         eligible=True,
         tier="expanded",
         award_amount=91_005,
+        postcode="ZZ2 2BB",
+        area="E07000117",
     ),
     SyntheticPerson(
         number=3,
@@ -78,7 +86,25 @@ PEOPLE = (
         withheld=True,
     ),
 )
-"""In the department's database; the first also has an account as a citizen, the last is withheld from everyone."""
+"""In every department's database; the first also has an account as a citizen, the second lives in Burnley, the last is
+withheld from everyone."""
+
+HELD: dict[tuple[str, int], dict[str, Any]] = {
+    ("dwp/blue-badge/v1", 1): {
+        "dla_mobility": "none",
+        "moving_around_points": 10,
+        "planning_a_journey_points": 4,
+        "award_ends": "2031-01-01",
+    },
+    ("hmrc/income/v1", 1): {
+        "employer_name": "Sample Catering (demonstration)",
+        "employer_address": "1 Specimen Street, ZZ1 1AA",
+        "self_assessment_income": 4_200,
+        "self_assessment_year": "2024-25",
+    },
+    ("mod-jpa/pension-entitlement/v1", 1): {"weekly_amount": 18_000},
+}
+"""What is held of these people where a story is told about them, by service and person; the rest is drawn."""
 
 CITIZEN_EMAIL = "ada.testcase@people.example"
 
@@ -89,7 +115,13 @@ OFFICERS = (
         given_name="Olive",
         family_name="Sample",
         member="E06000008",
-        roles=("benefits-officer",),
+        roles=(
+            "benefits-officer",
+            "blue-badge-officer",
+            "electoral-officer",
+            "recovery-officer",
+            "social-care-officer",
+        ),
     ),
     SyntheticOfficer(
         key="auditor",
@@ -99,4 +131,35 @@ OFFICERS = (
         member="oversight",
         roles=("auditor",),
     ),
+    SyntheticOfficer(
+        key="burnley",
+        email="b.testcase@burnley.example",
+        given_name="Bernard",
+        family_name="Testcase",
+        member="E07000117",
+        roles=(
+            "benefits-officer",
+            "blue-badge-officer",
+            "electoral-officer",
+            "recovery-officer",
+            "social-care-officer",
+        ),
+    ),
+    SyntheticOfficer(
+        key="dwp",
+        email="d.demo@dwp.example",
+        given_name="Dora",
+        family_name="Demo",
+        member="dwp",
+        roles=("pension-decision-maker", "transfer-manager"),
+    ),
+    SyntheticOfficer(
+        key="cabinet",
+        email="c.sample@cabinet-office.example",
+        given_name="Cecil",
+        family_name="Sample",
+        member="cabinet-office",
+        roles=("finance-officer", "identity-caseworker"),
+    ),
 )
+"""Those who sign in; each has a password."""

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from gateway.children import end_child, start_child
 from gateway.clock import SystemClock
-from gateway.demo.layout import PORTAL_CLIENT, PROVIDER_CLIENT, Layout
+from gateway.demo.layout import PORTAL_CLIENT, Layout
 from gateway.demo.world import DemoAccount
 from gateway.errors import GatewayError, Kind
 from gateway.settings import Settings, process_environment
@@ -66,8 +66,8 @@ def running(layout: Layout, settings: Settings | None = None) -> Iterator[Mappin
     environment = process_environment(settings or layout.settings())
     ca_file = str(layout.ca_file or "")
     department = (
-        f"gateway.demo.department:make_app({str(layout.world_dir / 'department.sqlite3')!r}, "
-        f"{str(layout.key_file(PROVIDER_CLIENT))!r}, {layout.gateway!r}, {layout.provider!r}, {ca_file!r})"
+        f"gateway.demo.department:make_app({str(layout.world_dir)!r}, {layout.gateway!r}, {layout.provider!r}, "
+        f"{ca_file!r})"
     )
     portal = (
         f"gateway.demo.portal:make_app({str(layout.key_file(PORTAL_CLIENT))!r}, {layout.gateway!r}, "

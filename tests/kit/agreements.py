@@ -19,7 +19,7 @@ from gateway.sharing.agreements.lifecycle import import_agreement
 from gateway.sharing.agreements.schemas import read_agreement
 from gateway.sharing.agreements.signatures import sign_agreement
 from gateway.sharing.agreements.terms import AgreementDocument
-from gateway.sharing.catalogue.service_files import load_services
+from gateway.sharing.catalogue.service_files import load_service
 from gateway.sharing.catalogue.services import record_service
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import MIDDAY
@@ -58,8 +58,7 @@ class Members:
             record_client(session, a_client(client_id, owner, ClientKind.CONSUMER), at=at)
         record_client(session, a_client("blackburn-website", BLACKBURN, ClientKind.RELYING_PARTY), at=at)
         record_client(session, a_client("dwp-benefits", DWP, ClientKind.PROVIDER), at=at)
-        for service in load_services(POLICIES):
-            record_service(session, service, at=at)
+        record_service(session, load_service(POLICIES / "services" / "dwp-free-school-meals-v1.yaml"), at=at)
 
     def set_keys(self, session: Session, code: str, *keys: Jwk, active: bool = True) -> None:
         """Replace a member's keys, or put the member out of action."""

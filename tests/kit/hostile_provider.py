@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import SystemClock
-from gateway.demo.department import free_school_meals
+from gateway.demo.department import answer_from
+from gateway.demo.layout import SERVICE
 from gateway.sdk.provider import AskedQuestion, NoRecord, StartResponse
 from gateway.wire.contracts import PROVIDER_TAG, RECORD_TYP
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_response
@@ -153,7 +154,8 @@ class HostileProvider:
     def _found(self, question: dict[str, Any]) -> Mapping[str, Any] | NoRecord:
         names = ("exchange", "service", "purpose", "agreement", "consumer", "subject", "handle", "audience")
         asked = AskedQuestion(fields=tuple(question["fields"]), **{name: question[name] for name in names})
-        return free_school_meals(self._database, asked)
+        found = answer_from(self._database, SERVICE, asked)
+        return found if isinstance(found, NoRecord) else found.fields
 
     def _record(
         self,

@@ -486,7 +486,7 @@ def prepared_world(
         )
         world.accounts = build_world(world.tools, layout)
         application = (
-            f"tests.kit.hostile_provider:make_app({str(layout.world_dir / 'department.sqlite3')!r}, "
+            f"tests.kit.hostile_provider:make_app({str(layout.records_file(DWP))!r}, "
             f"{str(layout.key_file(PROVIDER_CLIENT))!r}, {layout.gateway!r}, {hostile!r}, {str(gates)!r})"
         )
         processes.start(

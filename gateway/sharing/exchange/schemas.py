@@ -61,6 +61,8 @@ class MatchSchema(StrictSchema):
         validate=validate.Regexp(r"\A[A-Z]{2}[0-9]{6}[A-D]\Z", error="Not a National Insurance number.")
     )
     nino_fragment = fields.String(validate=validate.Regexp(r"\A[0-9]{4}\Z", error="Not four digits."))
+    # Which somebody gave out so that one record can be found: an attorney for a lasting power of attorney.
+    access_code = fields.String(validate=validate.Regexp(r"\A[A-Z0-9]{6,20}\Z", error="Not an access code."))
     postcode = fields.String(validate=validate.Regexp(r"\A[A-Z0-9]{2,4} [0-9][A-Z]{2}\Z", error="Not a postcode."))
 
     @post_load

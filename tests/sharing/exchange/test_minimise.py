@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.sharing.catalogue.service_files import load_services
+from gateway.sharing.catalogue.service_files import load_service
 from gateway.sharing.exchange.minimise import MinimisedRecord, minimise
 from gateway.sharing.exchange.provider_call import ProviderFailed
 from gateway.wire.keys import SIGNING_ALGORITHMS
@@ -14,7 +14,7 @@ from gateway.wire.sd_jwt import VerifiedRecord, issue_sd_jwt, verify_sd_jwt
 from gateway.wire.signer import PrivateKeySigner
 
 SIGNER = PrivateKeySigner.generate("ES256")
-SERVICE = load_services(Path(__file__).resolve().parents[3] / "policies")[0]
+SERVICE = load_service(Path(__file__).resolve().parents[3] / "policies" / "services" / "dwp-free-school-meals-v1.yaml")
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
