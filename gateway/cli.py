@@ -29,6 +29,7 @@ from gateway.serve import serve
 from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
 from gateway.sharing.agreements.policy_bases import load_policy_bases
+from gateway.sharing.catalogue.commands import ServicesContext, services_group
 from gateway.sharing.evidence.commands import evidence_group
 from gateway.sharing.exchange.people_commands import PeopleContext, objections_group, restrictions_group
 from gateway.sharing.exchange.subjects import Translator
@@ -226,6 +227,11 @@ def _agreements_context() -> AgreementsContext:
     )
 
 
+def _services_context() -> ServicesContext:
+    gateway = _gateway()
+    return ServicesContext(database=gateway.database, audit=gateway.audit, clock=gateway.clock)
+
+
 def _people_context() -> PeopleContext:
     gateway = _gateway()
     return PeopleContext(
@@ -271,5 +277,6 @@ main.add_command(members_group(_members_context))
 main.add_command(objections_group(_people_context))
 main.add_command(outbox_group(_outbox_context))
 main.add_command(restrictions_group(_people_context))
+main.add_command(services_group(_services_context))
 main.add_command(purge_command(_gateway))
 main.add_command(policy_group(chosen_policies_dir, load_policy_bases))

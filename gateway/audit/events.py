@@ -412,6 +412,13 @@ _TYPES = (
         retention=Retention.AGREEMENTS,
     ),
     EventType(
+        name="sharing.service.endpoint_changed",
+        description="The address at which a provider answers a service was recorded or changed.",
+        fields=("service", "provider", "endpoint", "before", "by"),
+        outcomes=(DONE,),
+        retention=Retention.AGREEMENTS,
+    ),
+    EventType(
         name="directory.member.registered",
         description="A member was registered or changed.",
         fields=_DIRECTORY,
