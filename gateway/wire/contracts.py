@@ -15,6 +15,9 @@ CHECK_TYP = "gateway-check+sd-jwt"
 AGREEMENT_TYP = "gateway-agreement+jws"
 """`typ` of a member's detached JWS over the canonical JSON of an agreement."""
 
+CHECK_NOT_COMPUTED = "check_not_computed"
+"""The code for a check whose expression gives nothing for a person's values, or not what was agreed."""
+
 NO_RECORD = "no_record"
 """The one code for every reason that lies in the person asked about: unknown, ambiguous, withheld."""
 

@@ -137,7 +137,7 @@ def facts_of(
         provider=terms.parties.provider.member,
         service=terms.service,
         purposes=terms.purposes,
-        fields=terms.fields,
+        fields=terms.askable,
         legal_gateway=terms.legal_basis.gateway,
         starts_on=terms.starts,
         ends_on=ends_on,

@@ -23,9 +23,9 @@ def load_policy_bases(policies_dir: Path) -> Mapping[str, AgreementBase]:
     bases: dict[str, AgreementBase] = {}
     for document in load_agreements(policies_dir):
         check_terms(document.terms, surroundings)
-        bases[document.terms.name] = AgreementBase(
-            agreement=_as_in_force(document.terms), service_fields=services[document.terms.service].fields
-        )
+        terms = document.terms
+        names = (*services[terms.service].fields, *(check.name for check in terms.checks))
+        bases[terms.name] = AgreementBase(agreement=_as_in_force(terms), service_fields=names)
     return bases
 
 

@@ -5,10 +5,12 @@ import time
 from dataclasses import dataclass, replace
 
 from gateway.directory.members import Client, Jwk
+from gateway.errors import GatewayError
 from gateway.outgoing.circuits import Circuits, Places
 from gateway.sharing.catalogue.services import Service
 from gateway.sharing.exchange.attachments import Collector, attachments_of
-from gateway.sharing.exchange.minimise import MinimisedRecord, minimise
+from gateway.sharing.exchange.checks import compute_checks, state_checks
+from gateway.sharing.exchange.minimise import MinimisedRecord, minimise, minimise_sealed
 from gateway.sharing.exchange.provider_call import (
     Answered,
     Line,
@@ -19,6 +21,7 @@ from gateway.sharing.exchange.provider_call import (
     failed,
 )
 from gateway.web.alerts import Alert, Alerts
+from gateway.wire.contracts import CHECK_NOT_COMPUTED
 
 SHARE_OF_FIXED_TIME = 0.8  # the provider must be done before the moment at which every "no record" leaves
 
@@ -81,9 +84,15 @@ class Asker:
         if isinstance(answer, NoRecord):
             # Where the answer is settled already, all else is shared: it must look the same for everybody.
             return Told(fetched=settled or answer, keys=(answer.key,) if answer.key else ())
-        fetched: Fetched = minimise(answer.record, permitted=question.fields, service=service)
+        if not question.demands.are_met_by(answer.about):
+            # Like every other "no record" from here on. Before all else: what the record is worth is not told either.
+            unsuited = settled or NoRecord(reason="unsuited", about=answer.about)
+            return Told(fetched=unsuited, keys=(answer.key, answer.record.key))
+        fetched: Fetched = self._kept(answer, question)
         if settled is None and isinstance(fetched, MinimisedRecord):
-            fetched = self._with_attachments(fetched, answer, question, provider=provider, ends=ends)
+            fetched = replace(fetched, about=answer.about)
+            if question.encrypt_to is None:
+                fetched = self._with_attachments(fetched, answer, question, provider=provider, ends=ends)
         if settled is not None and not isinstance(fetched, ProviderFailed):
             fetched = settled
         return Told(fetched=fetched, keys=(answer.key, answer.record.key))
@@ -100,6 +109,27 @@ class Asker:
         """Forget what was fetched and will not be given."""
         if isinstance(fetched, MinimisedRecord):
             self.collector.spool.discard(attachment.place for attachment in fetched.attachments)
+
+    def _kept(self, answer: Answered, question: Question) -> MinimisedRecord | ProviderFailed:
+        if question.encrypt_to is not None:
+            return minimise_sealed(answer.record, answer.sealed, plan=question.plan)
+        record = minimise(answer.record, plan=question.plan, service=question.service)
+        if isinstance(record, ProviderFailed) or not question.plan.here:
+            return record
+        try:
+            results = compute_checks(question.plan, values=answer.record.fields, thresholds=question.service.thresholds)
+        except GatewayError as error:
+            return failed(CHECK_NOT_COMPUTED, error.code)
+        claims = {
+            "iss": self.line.issuer,
+            "aud": question.consumer,
+            "sub": question.handle,
+            "jti": str(question.exchange),
+            "basis": record.provider_jwt_digest,
+            "agreement": f"{question.agreement}.{question.agreement_version}",
+        }
+        stated = state_checks(results, claims=claims, signer=self.line.signer(), now=self.line.clock.now())
+        return replace(record, checks=stated)
 
     def _with_attachments(
         self, record: MinimisedRecord, answer: Answered, question: Question, *, provider: Client, ends: float

@@ -1,6 +1,6 @@
 """From rows and requests to the plain facts that policy decides on: gathered anew for every decision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from gateway.policy.decision import CallerFacts, DecisionInputs, Deny, Permit, R
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreements import Agreement, facts
 from gateway.sharing.catalogue.services import Service
+from gateway.sharing.exchange.objections import objections_of
 from gateway.sharing.exchange.restrictions import is_restricted
 from gateway.sharing.exchange.schemas import RecordRequest, SubjectBySub
 
@@ -24,6 +25,14 @@ class Judged:
     inputs: DecisionInputs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What happened before a request, as it was counted when its exchange was opened."""
+
+    exchanges_today: int = 0
+    earlier_queries: int = 0
+
+
 def judge(
     session: Session,
     policy: PolicyEngine,
@@ -33,18 +42,19 @@ def judge(
     signed_with: Jwk | None,
     agreement: Agreement | None,
     service: Service | None,
-    subject: str,
-    known: bool,
-    withheld: bool,
+    subject: SubjectFacts,
+    before: Before,
     now: datetime,
 ) -> Judged:
-    """Decide in this transaction, on what is true in it. `subject` is our own reference of the person.
+    """Decide in this transaction, on what is true in it.
 
-    `signed_with` is the key of the caller's that signed the request.
+    `subject` is what is known of the person so far; on which lists they stand is read here. `signed_with` is the key
+    of the caller's that signed the request.
     """
+    terms = facts(agreement) if agreement else None
     inputs = DecisionInputs(
         caller=_caller_facts(session, caller, signed_with=signed_with),
-        agreement=facts(agreement) if agreement else None,
+        agreement=terms,
         request=RequestFacts(
             service=request.service,
             provider=service.provider if service else "",
@@ -52,16 +62,32 @@ def judge(
             fields=request.fields,
             case_reference=request.case_reference,
             service_active=service is not None and service.active,
-            service_fields=service.fields if service else (),
+            service_fields=_names_known(service, agreement),
             subject_kind="sub" if isinstance(request.subject, SubjectBySub) else "match",
+            exchanges_today=before.exchanges_today,
+            earlier_queries=before.earlier_queries,
         ),
-        subject=SubjectFacts(
-            known=known,
-            withheld=withheld or is_restricted(session, subjects=(subject,), service=request.service),
-        ),
+        subject=_on_lists(session, subject, service=request.service, lists=terms.objection_lists if terms else ()),
         now=now,
     )
     return Judged(decision=policy.decide(inputs), inputs=inputs)
+
+
+def _on_lists(session: Session, subject: SubjectFacts, *, service: str, lists: tuple[str, ...]) -> SubjectFacts:
+    """Add on which lists the person stands now; what was known to stand against them remains."""
+    return replace(
+        subject,
+        withheld=subject.withheld or is_restricted(session, subjects=subject.references, service=service),
+        objections=tuple(
+            sorted({*subject.objections, *objections_of(session, subjects=subject.references, lists=lists)})
+        ),
+    )
+
+
+def _names_known(service: Service | None, agreement: Agreement | None) -> tuple[str, ...]:
+    """Return what can be asked for by name: the service's fields, and the agreement's checks."""
+    checks = agreement.terms.checks if agreement is not None else ()
+    return (*(service.fields if service is not None else ()), *(check.name for check in checks))
 
 
 def may_ask(decision: Permit | Deny) -> bool:

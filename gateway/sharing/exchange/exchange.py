@@ -8,7 +8,7 @@ committed: raising it earlier would roll back its own entry.
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
 from uuid import UUID
@@ -24,13 +24,17 @@ from gateway.directory.members import Client, Jwk, find_client
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
-from gateway.policy.decision import Deny
+from gateway.policy.decision import Deny, SubjectFacts
 from gateway.policy.engine import PolicyEngine
 from gateway.policy.kept_texts import KeptTexts
 from gateway.sharing.agreements.agreements import Agreement, agreement_for
 from gateway.sharing.catalogue.services import Service, find_service
+from gateway.sharing.exchange.about import Demands
 from gateway.sharing.exchange.asking import Asker, Fetched, Told
+from gateway.sharing.exchange.budgets import CountedQuery, forget_query
+from gateway.sharing.exchange.checks import plan_for
 from gateway.sharing.exchange.decisions import Judged, judge, may_ask
+from gateway.sharing.exchange.encryption import key_to_encrypt_to, still_readable
 from gateway.sharing.exchange.errors import (
     AnswerExpired,
     AnswerWithdrawn,
@@ -39,14 +43,17 @@ from gateway.sharing.exchange.errors import (
     NonceReplayed,
     StillRunning,
 )
+from gateway.sharing.exchange.first_decision import FirstDecision
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.outcomes import OK_STATUS, Ending, Registrar, Reply, abandon, lease_end
 from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed, Question, failed
+from gateway.sharing.exchange.quotas import QuotaExceeded, Quotas, Standing
 from gateway.sharing.exchange.retry import RetryKeys
-from gateway.sharing.exchange.schemas import RecordRequest
+from gateway.sharing.exchange.schemas import RecordRequest, SubjectByMatch
 from gateway.sharing.exchange.standing import is_withdrawn, locked, still_believed
 from gateway.sharing.exchange.subjects import TranslatedSubject, Translator, nobody
+from gateway.sharing.exchange.tallies import Tally
 
 NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead
 
@@ -66,6 +73,8 @@ class Asked:
     nonce: str
     leaves_at: float
     """On `time.monotonic`'s scale: when an answer leaves that must not tell why there is no record."""
+    standings: list[Standing] = field(default_factory=list)
+    """How the quotas stand that were spent on it, for its answer to tell; added to while it is answered."""
 
     @property
     def signed_with(self) -> Jwk | None:
@@ -92,6 +101,7 @@ class _Intent:
     provider: Client
     question: Question
     settled: NoRecord | None
+    query: CountedQuery
 
 
 class Broker:
@@ -109,6 +119,7 @@ class Broker:
         asker: Asker,
         clock: Clock,
         lease: float,
+        quotas: Quotas,
     ) -> None:
         self._database = database
         self._audit = audit
@@ -119,6 +130,7 @@ class Broker:
         self._asker = asker
         self._clock = clock
         self._lease = lease
+        self._quotas = quotas
         self._kept = KeptTexts()
 
     def request_record(self, asked: Asked) -> Reply | TurnedAway:
@@ -171,6 +183,10 @@ class Broker:
         subject = self._translator.translate(session, request.subject, caller=asked.caller)
         # Before the fixed times of the door, or they would tell whether anybody ever asked about this person.
         self._audit.prepare(subject.reference)
+        spent = self._spend(session, asked, agreement, at=now)
+        if spent is not None:
+            return spent
+        tally = Tally.of(session, agreement, subject, now=now)
         judged = judge(
             session,
             self._policy,
@@ -179,9 +195,8 @@ class Broker:
             signed_with=asked.signed_with,
             agreement=agreement,
             service=service,
-            subject=subject.reference,
-            known=subject.known,
-            withheld=False,
+            subject=SubjectFacts(known=subject.known, withheld=False, references=subject.references),
+            before=tally.before,
             now=now,
         )
         self._keep_texts(session, agreement, at=now)
@@ -190,29 +205,36 @@ class Broker:
             session, asked, judged, retry_mac=retry_mac, agreement=agreement, service=service, subject=subject, now=now
         )
         if not may_ask(decision) or service is None or agreement is None or provider is None:
-            ending = Ending(
-                outcome="failed",
-                decision="permit",
-                failure=failed("provider_unreachable", "the provider's client is not active"),
-            )
+            tally.give_back(session)
+            ending = _failure("provider_unreachable", "the provider's client is not active")
             if isinstance(decision, Deny):
                 ending = Ending(outcome="refused", decision="deny", reasons=decision.reasons)
             return self._concluded(session, row, ending, asked, at=now)
-        settled = None
-        if isinstance(decision, Deny):
-            settled = NoRecord(reason="withheld" if subject.known else "unknown")
+        settled = _settled(judged.inputs.subject) if isinstance(decision, Deny) else None
+        encrypt_to, sealed = None, agreement.terms.end_to_end
+        if sealed is not None:
+            encrypt_to = key_to_encrypt_to(find_client(session, row.client_id), sealed)
+            if encrypt_to is None:
+                # By the client alone, whoever is asked about; and before anybody is asked.
+                tally.give_back(session)
+                ending = _failure("encryption_key_missing", "before the provider was asked")
+                return self._concluded(session, row, ending, asked, at=now)
         question = Question(
             exchange=row.id,
             service=service,
             purpose=request.purpose,
             agreement=agreement.reference,
+            agreement_version=agreement.version,
             consumer=row.consumer,
             # A provider that is down would otherwise fail for everybody but those about whom nobody has to be asked.
             subject=nobody() if settled else self._translator.for_provider(session, subject, provider=provider, at=now),
             handle=row.handle,
-            fields=request.fields,
+            plan=plan_for(request.fields, agreement.terms.checks),
+            encrypt_to=encrypt_to,
+            demands=_demands(agreement, request),
         )
-        return _Intent(exchange=row.id, provider=provider, question=question, settled=settled)
+        query = tally.record_query(session, now=now)
+        return _Intent(exchange=row.id, provider=provider, question=question, settled=settled, query=query)
 
     def _complete(self, intent: _Intent, told: Told, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
@@ -222,7 +244,11 @@ class Broker:
             if row.state != "open":
                 return _closed_before(row)
             agreement = locked(session, row, provider_client=intent.provider.client_id)
-            fetched = still_believed(session, intent.provider, told)
+            fetched = still_readable(
+                find_client(session, row.client_id),
+                still_believed(session, intent.provider, told),
+                encrypted_to=intent.question.encrypt_to,
+            )
             judged = self._judged(
                 session,
                 row,
@@ -240,11 +266,15 @@ class Broker:
             elif isinstance(judged.decision, Deny):
                 ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
             elif isinstance(fetched, MinimisedRecord):
+                row.match_level = (
+                    fetched.about.match_level if isinstance(asked.request.subject, SubjectByMatch) else None
+                )
                 ending = Ending(outcome="disclosed", decision="permit", record=fetched)
             else:
                 # Rules that permit a record that there is not: still nothing is disclosed.
-                failure = failed("provider_answer_invalid", "permitted, but there is no record")
-                ending = Ending(outcome="failed", decision="permit", failure=failure)
+                ending = _failure("provider_answer_invalid", "permitted, but there is no record")
+            if ending.outcome == "failed":
+                forget_query(session, intent.query)
             reply = self._concluded(session, row, ending, asked, at=now)
         # Committed: from here the outcome is accounted for, and its answer may leave.
         return reply  # noqa: RET504 - after the transaction, not in it
@@ -285,7 +315,7 @@ class Broker:
         now: datetime,
     ) -> Judged:
         self._keep_texts(session, agreement, at=now)
-        withheld = isinstance(fetched, NoRecord) and fetched.reason == "withheld"
+        first = FirstDecision.of(row)
         return judge(
             session,
             self._policy,
@@ -294,11 +324,25 @@ class Broker:
             signed_with=signed_with,
             agreement=agreement,
             service=find_service(session, row.service),
-            subject=row.subject,
-            known=withheld or not isinstance(fetched, NoRecord),
-            withheld=withheld,
+            subject=first.subject_after(fetched, described=isinstance(request.subject, SubjectByMatch)),
+            before=first.before,
             now=now,
         )
+
+    def _spend(self, session: Session, asked: Asked, agreement: Agreement | None, *, at: datetime) -> TurnedAway | None:
+        """Take this request from the agreement's quota, which none but the systems that it names can spend."""
+        client_id = asked.caller.client.client_id
+        if agreement is None or client_id not in agreement.terms.conditions.clients:
+            return None  # refused by policy
+        quota = self._quotas.agreement
+        taken = self._quotas.take(quota, agreement.reference, now=at, session=session)
+        if isinstance(taken, Standing):
+            asked.standings.append(taken)
+            return None
+        asked.standings.append(taken.standing)
+        error = QuotaExceeded(taken)
+        # Once in a minute and process: a flood must not become a log.
+        return TurnedAway(error=error) if taken.told_before else self._turn_away(session, asked, error, at=at)
 
     def _retry(self, session: Session, row: ExchangeRow, asked: Asked, *, now: datetime) -> Reply | TurnedAway:
         """Give the original answer again, if it may still be given."""
@@ -421,6 +465,26 @@ def rejection(caller: Caller, error: GatewayError) -> Event:
     )
 
 
+def _failure(code: str, detail: str) -> Ending:
+    return Ending(outcome="failed", decision="permit", failure=failed(code, detail))
+
+
 def _closed_before(row: ExchangeRow) -> TurnedAway:
     """Recovery closed it first: a slow worker may no longer disclose, nor touch what was recorded."""
     return TurnedAway(error=ExchangeAbandoned(extensions={"exchange": str(row.id), "receipt": row.receipt}))
+
+
+def _settled(subject: SubjectFacts) -> NoRecord:
+    """Why there is no record, where that needs no provider to know."""
+    if subject.withheld:
+        return NoRecord(reason="withheld")
+    return NoRecord(reason="objected" if subject.known else "unknown")
+
+
+def _demands(agreement: Agreement, request: RecordRequest) -> Demands:
+    conditions = agreement.terms.conditions
+    described = isinstance(request.subject, SubjectByMatch)
+    return Demands(
+        area=agreement.consumer if conditions.own_area_only else None,
+        match_level=conditions.minimum_match if described else None,
+    )

@@ -26,10 +26,12 @@ from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.provider_call import ProviderFailed
 from gateway.sharing.exchange.retry import ANSWER_KEPT, RetryKeys
 from gateway.sharing.exchange.spool import Spool
+from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import NO_RECORD
 from gateway.wire.encoding import b64_encode
 from gateway.wire.keys import thumbprint
 from gateway.wire.receipts import FailedRule, Receipt, issue_receipt
+from gateway.wire.sealed_disclosures import as_json
 from gateway.wire.signer import Signer
 
 Outcome = Literal["disclosed", "refused", "failed", "abandoned"]
@@ -40,11 +42,13 @@ EVENTS: dict[Outcome, str] = {
     "abandoned": "sharing.exchange.abandoned",
 }
 NO_RECORD_RULE = FailedRule(code=NO_RECORD, title="There is no record that can be shared", rule=NO_RECORD)
-TIMEOUT_STATUS, UNAVAILABLE_STATUS, UPSTREAM_STATUS, REFUSED_STATUS, OK_STATUS = 504, 503, 502, 403, 200
+TIMEOUT_STATUS, UNAVAILABLE_STATUS, UPSTREAM_STATUS = 504, 503, 502
+CONFLICT_STATUS, REFUSED_STATUS, OK_STATUS = 409, 403, 200
 FAILURE_STATUS = {
     "provider_timeout": TIMEOUT_STATUS,
     "provider_unavailable": UNAVAILABLE_STATUS,
     "provider_busy": UNAVAILABLE_STATUS,
+    "encryption_key_missing": CONFLICT_STATUS,
 }
 
 
@@ -106,6 +110,7 @@ class Registrar:
         if ending.record is not None:
             row.provider_jwt = ending.record.provider_jwt
             row.provider_jwk = dict(ending.record.provider_key)
+            row.checks_jwt = ending.record.checks_jwt
             session.add_all(self._attachment_rows(ending.record, at=at))
         row.receipt = self._issue(
             session, row, ending, event=EVENTS[ending.outcome], decision_inputs=row.decision_record, at=at
@@ -180,6 +185,7 @@ class Registrar:
             fields_withheld=tuple(ending.record.withheld) if ending.record else (),
             log_entry=b64_encode(entry.leaf_hash),
             provider_key=thumbprint(ending.record.provider_key) if ending.record else None,
+            checks_digest=digest_b64(row.checks_jwt.encode()) if row.checks_jwt else None,
             client_key=row.client_key,
             agreement_digest=(decision_inputs.get("agreement") or {}).get("digest") or None,
         )
@@ -309,13 +315,19 @@ def _details_of(row: ExchangeRow, ending: Ending) -> dict[str, Any]:
 def _subject_of(row: ExchangeRow, ending: Ending) -> dict[str, Any] | None:
     if row.subject_sub is not None:
         return {"sub": row.subject_sub}  # what the consumer sent: its own name for the person, known to us or not
-    return {"matched": True} if ending.outcome == "disclosed" else None
+    if ending.outcome != "disclosed":
+        return None
+    return {"matched": True, **({"level": row.match_level} if row.match_level else {})}
 
 
 def _reply(row: ExchangeRow, ending: Ending) -> Reply:
     exchange, receipt = str(row.id), row.receipt or ""
     if ending.record is not None:
         body: dict[str, Any] = {"exchange": exchange, "record": ending.record.sd_jwt, "receipt": receipt}
+        if ending.record.checks is not None:
+            body["checks"] = ending.record.checks
+        if ending.record.encrypted:
+            body["encrypted"] = as_json(ending.record.encrypted)
         if ending.record.attachments:
             body["attachments"] = [_link(attachment) for attachment in ending.record.attachments]
         return Reply(status=OK_STATUS, body=json.dumps(body).encode())

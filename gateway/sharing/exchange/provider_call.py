@@ -6,7 +6,7 @@ No database is touched here. What comes back is a value: a record, "no record", 
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_urlsafe
 from typing import Any, Literal
@@ -17,12 +17,15 @@ from gateway.directory.members import Client, Jwk
 from gateway.errors import GatewayError
 from gateway.outgoing.http_client import Answer, AnswerTooLarge, HttpClient, NotReceived, TooSlow
 from gateway.sharing.catalogue.services import Service
-from gateway.wire.contracts import NO_RECORD, PROVIDER_TAG, RECORD_TYP
+from gateway.sharing.exchange.about import SAID_NOTHING, About, Demands, read_about
+from gateway.sharing.exchange.checks import Plan, for_provider
+from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
-from gateway.wire.keys import SIGNING_ALGORITHMS
+from gateway.wire.keys import SIGNING_ALGORITHMS, public_members, thumbprint
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_request, verify_response
 from gateway.wire.sd_jwt import VerifiedRecord, verify_sd_jwt
+from gateway.wire.sealed_disclosures import SealedDisclosure, check_labels, read_sealed
 from gateway.wire.signer import Signer
 
 OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
@@ -30,7 +33,8 @@ PAUSE_SECONDS = 0.2
 """Before a question is sent once more: a server that is being started anew may be there by then."""
 _MEDIA_TYPES = ("application/json", "application/problem+json")
 _OF_ANOTHER_KEY = ("provider_answer_unsigned", "provider_answer_invalid")
-NoRecordReason = Literal["unknown", "ambiguous", "withheld"]
+NoRecordReason = Literal["unknown", "ambiguous", "withheld", "objected", "unsuited"]
+"""`objected` is known before anybody is asked; `unsuited` are people about whom the agreement lets nobody be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,31 +48,44 @@ class Question:
     consumer: str
     subject: Mapping[str, Any]
     handle: str
-    fields: tuple[str, ...]
+    plan: Plan
+    agreement_version: int
+    encrypt_to: Jwk | None = None
+    """The consumer's key, where the agreement says that values are for nobody else."""
+    demands: Demands = field(default_factory=Demands)
+    """Not sent: what must be true of the person."""
 
     def body(self) -> bytes:
         """Return the JSON sent (design §4)."""
-        return json.dumps(
-            {
-                "exchange": str(self.exchange),
-                "service": self.service.id,
-                "purpose": self.purpose,
-                "agreement": self.agreement,
-                "consumer": self.consumer,
-                "subject": self.subject,
-                "handle": self.handle,
-                "fields": list(self.fields),
-                "audience": self.consumer,
-            }
-        ).encode()
+        question: dict[str, Any] = {
+            "exchange": str(self.exchange),
+            "service": self.service.id,
+            "purpose": self.purpose,
+            "agreement": self.agreement,
+            "consumer": self.consumer,
+            "subject": self.subject,
+            "handle": self.handle,
+            "fields": list(self.plan.fetched),
+            "audience": self.consumer,
+        }
+        if self.plan.there:
+            question |= {"checks": for_provider(self.plan.there), "thresholds": dict(self.service.thresholds)}
+        if self.encrypt_to is not None:
+            question["encrypt_to"] = {**public_members(self.encrypt_to), "use": "enc"}
+        return json.dumps(question).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The provider's verified record, and the key with which the answer around it was signed."""
+    """The provider's verified record, what is said beside it, and the key with which all of that was signed.
+
+    Where the question said to whom to encrypt, the disclosures are `sealed`, and the record has none.
+    """
 
     record: VerifiedRecord
     key: Jwk
+    about: About = SAID_NOTHING
+    sealed: tuple[SealedDisclosure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +95,8 @@ class NoRecord:
     reason: NoRecordReason
     key: Jwk | None = None
     """The key with which the answer was signed, where the provider was asked."""
+    about: About | None = None
+    """What was said of a person for whom there is a record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +124,8 @@ FAILURES = {
     "provider_answer_unsigned": "The provider's answer is not signed by the provider",
     "provider_answer_invalid": "The provider's answer cannot be accepted",
     "provider_refused": "The provider did not accept the question",
+    CHECK_NOT_COMPUTED: "A check could not be computed",
+    "encryption_key_missing": "The asking system has none of the keys registered to which the agreement encrypts",
     "provider_error": "The provider has a fault of its own",
     "provider_unavailable": "The provider has not been answering and is not asked for a while",
     "provider_busy": "As many questions as may be are with the provider already",
@@ -207,12 +228,52 @@ def _believe(
     if answer.status == NOT_FOUND and body is not None and body.get("code") == NO_RECORD:
         reason = body.get("reason")
         return NoRecord(reason=reason if reason in ("ambiguous", "withheld") else "unknown", key=key)
+    if answer.status != OK and body is not None and body.get("code") == CHECK_NOT_COMPUTED:
+        return _not_computed(body, question=question, key=key)
     if answer.status != OK:
         return failed("provider_refused", f"status {answer.status}")
+    return _believe_answer(body, question=question, key=key, keys=keys, now=now)
+
+
+def _believe_answer(
+    body: Mapping[str, Any] | None, *, question: Question, key: Jwk, keys: tuple[Jwk, ...], now: datetime
+) -> Answered | ProviderFailed:
     if body is None:
         return failed("provider_answer_invalid", "the body is not a JSON object, or is not said to be one")
+    about = read_about(body.get("about", {}))
+    if about is None:
+        return failed("provider_answer_invalid", "what is said about the person is neither a level nor an area")
     record = _believe_record(body.get("record"), question=question, keys=keys, now=now)
-    return record if isinstance(record, ProviderFailed) else Answered(record=record, key=key)
+    if isinstance(record, ProviderFailed):
+        return record
+    if question.encrypt_to is None:
+        return Answered(record=record, key=key, about=about)
+    sealed = _believe_sealed(body.get("encrypted"), record, encrypt_to=question.encrypt_to)
+    if isinstance(sealed, ProviderFailed):
+        return sealed
+    return Answered(record=record, key=key, about=about, sealed=sealed)
+
+
+def _not_computed(body: Mapping[str, Any], *, question: Question, key: Jwk) -> NoRecord | ProviderFailed:
+    # Of a person about whom nothing may be told, it is not told either that there are values.
+    about = read_about(body.get("about", {})) or SAID_NOTHING
+    if not question.demands.are_met_by(about):
+        return NoRecord(reason="unsuited", key=key, about=about)
+    return failed(CHECK_NOT_COMPUTED, "by the provider")
+
+
+def _believe_sealed(
+    unverified: object, record: VerifiedRecord, *, encrypt_to: Jwk
+) -> tuple[SealedDisclosure, ...] | ProviderFailed:
+    # What we were not to read is not passed on, either.
+    if record.fields:
+        return failed("provider_answer_invalid", "values are not encrypted, as the agreement says they are")
+    try:
+        sealed = read_sealed(unverified)
+        check_labels(sealed, digests=record.digests, to=thumbprint(encrypt_to))
+    except GatewayError as error:
+        return failed("provider_answer_invalid", f"{error.code}: {error.public}")
+    return sealed
 
 
 def _json_body(answer: Answer) -> Mapping[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.sharing.catalogue.service_files import load_service
+from gateway.sharing.exchange.checks import plan_for
 from gateway.sharing.exchange.minimise import MinimisedRecord, minimise
 from gateway.sharing.exchange.provider_call import ProviderFailed
 from gateway.wire.keys import SIGNING_ALGORITHMS
@@ -37,7 +38,8 @@ def record(**fields: Any) -> VerifiedRecord:
 
 
 def test_what_is_not_permitted_is_dropped_and_named_and_the_signature_still_holds() -> None:
-    kept = minimise(record(eligible=True, tier="targeted", award_amount=54_210), permitted=("tier",), service=SERVICE)
+    sent = record(eligible=True, tier="targeted", award_amount=54_210)
+    kept = minimise(sent, plan=plan_for(("tier",), ()), service=SERVICE)
     assert isinstance(kept, MinimisedRecord)
     assert verified(kept.sd_jwt).fields == {"tier": "targeted"}
     assert kept.disclosed == ("tier",)
@@ -46,13 +48,13 @@ def test_what_is_not_permitted_is_dropped_and_named_and_the_signature_still_hold
 
 @pytest.mark.parametrize("name", ["Diagnosis", "a b", "tier\u202e", "x" * 65, "<script>", ""])
 def test_a_name_that_could_mislead_is_not_repeated(name: str) -> None:
-    kept = minimise(record(**{"tier": "targeted", name: 1}), permitted=("tier",), service=SERVICE)
+    kept = minimise(record(**{"tier": "targeted", name: 1}), plan=plan_for(("tier",), ()), service=SERVICE)
     assert isinstance(kept, MinimisedRecord)
     assert kept.withheld == ("(unnamed)",)
 
 
 def test_a_field_that_is_missing_is_a_failure_that_does_not_tell_which() -> None:
-    kept = minimise(record(eligible=True), permitted=("eligible", "tier"), service=SERVICE)
+    kept = minimise(record(eligible=True), plan=plan_for(("eligible", "tier"), ()), service=SERVICE)
     assert isinstance(kept, ProviderFailed)
     assert kept.code == "provider_answer_invalid"
     assert "tier" not in kept.detail
@@ -62,7 +64,7 @@ def test_a_field_that_is_missing_is_a_failure_that_does_not_tell_which() -> None
     "fields", [{"eligible": "yes"}, {"tier": "platinum"}, {"award_amount": -1}, {"eligible": None}, {"undeclared": 1}]
 )
 def test_a_value_that_the_service_does_not_have_is_a_failure_that_does_not_repeat_it(fields: dict[str, Any]) -> None:
-    kept = minimise(record(**fields), permitted=tuple(fields), service=SERVICE)
+    kept = minimise(record(**fields), plan=plan_for(tuple(fields), ()), service=SERVICE)
     assert isinstance(kept, ProviderFailed)
     for value in fields.values():
         assert repr(value) not in kept.detail
@@ -70,5 +72,6 @@ def test_a_value_that_the_service_does_not_have_is_a_failure_that_does_not_repea
 
 def test_what_was_dropped_is_not_judged() -> None:
     """A department's own fields are its business as long as they go nowhere."""
-    kept = minimise(record(eligible=True, award_amount="none of yours"), permitted=("eligible",), service=SERVICE)
+    sent = record(eligible=True, award_amount="none of yours")
+    kept = minimise(sent, plan=plan_for(("eligible",), ()), service=SERVICE)
     assert isinstance(kept, MinimisedRecord)
