@@ -26,8 +26,10 @@ from gateway.oidc.tokens.revocation import purge_access_tokens, purge_authorizat
 from gateway.once.expired import BATCH
 from gateway.once.once import purge_used
 from gateway.outbox.deliveries import purge_deliveries
+from gateway.sharing.exchange.budgets import purge_queries
 from gateway.sharing.exchange.outcomes import forget_answers
 from gateway.sharing.exchange.sweeping import purge_attachments
+from gateway.sharing.exchange.volumes import purge_windows
 
 log = structlog.get_logger("gateway.purging")
 
@@ -63,6 +65,8 @@ GROWTHS = (
     Growth(name="initial_access_tokens", purge=purge_initial_tokens),
     Growth(name="answers to refreshes", purge=forget_kept_answers),
     Growth(name="answers to exchanges", purge=forget_answers),
+    Growth(name="subject_queries", purge=purge_queries),
+    Growth(name="quota_windows", purge=purge_windows),
     Growth(name="exchange_attachments", purge=purge_attachments),
 )
 

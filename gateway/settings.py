@@ -81,6 +81,10 @@ class Settings:
     """How many questions one worker may have with one provider's system at a time; 0: three quarters of `threads`."""
     exchange_lease: float = 30.0
     """How long an exchange may stay open before recovery closes it as abandoned; above `provider_timeout`."""
+    member_requests_per_minute: int = 6000
+    """How many requests for records all systems of one member may send in a minute, to all nodes together."""
+    agreement_requests_per_minute: int = 3000
+    """How many of them under one agreement."""
     database_timeout: float = 5.0
     """How long a writer waits for its turn before the request is answered `503`."""
     sequencer_interval: float = 0.2
@@ -344,6 +348,8 @@ def _read(env: Env) -> Settings:
         provider_pause=env.float("PROVIDER_PAUSE", 15.0, validate=validate.Range(min=0.1)),
         provider_calls=env.int("PROVIDER_CALLS", 0, validate=validate.Range(min=0)),
         exchange_lease=env.float("EXCHANGE_LEASE", 30.0, validate=validate.Range(min=0.2)),
+        member_requests_per_minute=env.int("MEMBER_REQUESTS_PER_MINUTE", 6000, validate=validate.Range(min=1)),
+        agreement_requests_per_minute=env.int("AGREEMENT_REQUESTS_PER_MINUTE", 3000, validate=validate.Range(min=1)),
         database_timeout=env.float("DATABASE_TIMEOUT", 5.0, validate=validate.Range(min=0.1)),
         sequencer_interval=env.float("SEQUENCER_INTERVAL", 0.2, validate=validate.Range(min=0.01)),
         merge_delay=env.float("MERGE_DELAY", 10.0, validate=validate.Range(min=1.0)),

@@ -115,6 +115,8 @@ class SubjectFacts:
     """Whether the person lives in the consumer's own area; presumed until the provider was asked, which alone knows."""
     match_level: str | None = None
     """How surely the provider found whom the attributes describe; None while it is presumed to suffice."""
+    references: tuple[str, ...] = ()
+    """Under which opaque references the person was looked for on lists; no rule looks at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,15 @@ from tests.conformance.others import another_citizen
 from tests.kit.world import ADA_MATCH, ANSWER_SECONDS, NOBODY_MATCH, WITHHELD_MATCH, Asking, World
 
 # What is new in every answer, whoever it is about.
-ALWAYS_NEW = {"date", "content-digest", "signature", "signature-input", "x-request-id", "content-security-policy"}
+ALWAYS_NEW = {
+    "date",
+    "content-digest",
+    "signature",
+    "signature-input",
+    "x-request-id",
+    "content-security-policy",
+    "ratelimit",  # how many requests the consumer sent before
+}
 # Generous, because the machine may be busy: that nobody is answered early is what hides who asked whom.
 SPREAD = 0.9
 

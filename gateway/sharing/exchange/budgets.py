@@ -36,7 +36,7 @@ _EARLIER = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class CountedQuery:
     """The rows that stand for one question, with which it can be given back."""
 
     rows: tuple[UUID, ...] = ()
@@ -57,7 +57,9 @@ def earlier_queries(session: Session, *, agreement: str, subjects: Sequence[str]
     return max(session.connection().scalars(_EARLIER, values), default=0)
 
 
-def record_query(session: Session, *, agreement: str, subjects: Sequence[str], days: int, now: datetime) -> Counted:
+def record_query(
+    session: Session, *, agreement: str, subjects: Sequence[str], days: int, now: datetime
+) -> CountedQuery:
     """Count one question about this person."""
     rows = [
         {
@@ -71,10 +73,10 @@ def record_query(session: Session, *, agreement: str, subjects: Sequence[str], d
     ]
     if rows:
         session.connection().execute(insert(_ASKED), rows)
-    return Counted(rows=tuple(row["id"] for row in rows if isinstance(row["id"], UUID)))
+    return CountedQuery(rows=tuple(row["id"] for row in rows if isinstance(row["id"], UUID)))
 
 
-def forget_query(session: Session, counted: Counted) -> None:
+def forget_query(session: Session, counted: CountedQuery) -> None:
     """Give a question back that came to nothing through the provider's fault: it told the consumer nothing."""
     if counted.rows:
         session.connection().execute(delete(_ASKED).where(_ASKED.c.id.in_(counted.rows)))

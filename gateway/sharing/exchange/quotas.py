@@ -11,6 +11,7 @@ agreement's is spent by the systems that it names.
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -32,16 +33,20 @@ _USED = cast("Table", QuotaRow.__table__)
 
 
 class QuotaExceeded(GatewayError):
-    """As many requests came in this minute as the quota allows; nothing was looked at, and nothing changed."""
+    """As many requests came in this minute as the quota allows; nothing was looked at, and nothing changed.
+
+    `told_before`: it stands in the log already that this owner's minute is spent.
+    """
 
     kind = Kind.THROTTLED
     code = "quota_exceeded"
     title = "Too many requests in this minute"
 
-    def __init__(self, standing: "Standing") -> None:
+    def __init__(self, spent: "Spent") -> None:
+        standing, self.told_before = spent.standing, spent.told_before
         # draft-ietf-httpapi-ratelimit-headers-10 §5.1: the problem's type, and which policies were violated.
         super().__init__(
-            f"The {standing.quota.name} may send {standing.quota.per_minute} requests a minute.",
+            f"{standing.quota.whose} may send {standing.quota.per_minute} requests a minute.",
             extensions={
                 "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
                 "violated-policies": [standing.quota.name],
@@ -55,6 +60,7 @@ class Quota:
     """A quota's name, as answers show it, and how many requests it allows in a minute."""
 
     name: str
+    whose: str
     per_minute: int
 
     def as_policy(self) -> str:
@@ -97,16 +103,22 @@ class Quotas:
     """Takes requests from quotas; safe to share between threads. Assembles only."""
 
     def __init__(self, *, database: Database, member_per_minute: int, agreement_per_minute: int) -> None:
-        self.member = Quota(name="member", per_minute=member_per_minute)
-        self.agreement = Quota(name="agreement", per_minute=agreement_per_minute)
-        self.unproved = Quota(name="unproved", per_minute=member_per_minute)
+        self.member = Quota(name="member", whose="All systems of a member", per_minute=member_per_minute)
+        self.agreement = Quota(
+            name="agreement", whose="All systems under an agreement", per_minute=agreement_per_minute
+        )
+        self.unproved = Quota(name="unproved", whose="Whoever shows a token", per_minute=member_per_minute)
         self._database = database
         self._lock = threading.Lock()
         self._windows: dict[tuple[str, str], _Window] = {}
 
-    def policies(self) -> str:
-        """Return the `RateLimit-Policy` field."""
-        return ", ".join(quota.as_policy() for quota in (self.member, self.agreement))
+    def fields(self, standings: Sequence[Standing]) -> dict[str, str]:
+        """Return the fields that tell of the quotas, and how those stand that were spent on a request."""
+        quotas = dict.fromkeys((self.member, self.agreement, *(standing.quota for standing in standings)))
+        told = {"RateLimit-Policy": ", ".join(quota.as_policy() for quota in quotas)}
+        if standings:
+            told["RateLimit"] = ", ".join(standing.as_limit() for standing in standings)
+        return told
 
     def take(self, quota: Quota, owner: str, *, now: datetime, session: Session | None = None) -> Standing | Spent:
         """Take one request from an owner's quota; raises `DatabaseUnavailable` when the count cannot be reached.

@@ -10,9 +10,9 @@ from gateway.release_lock import keep_as_they_are
 from gateway.sharing.agreements.agreements import Agreement, lock_agreement
 from gateway.sharing.catalogue.services import find_service, service_name
 from gateway.sharing.exchange.asking import Fetched, Told
+from gateway.sharing.exchange.first_decision import FirstDecision
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.provider_call import ProviderFailed, failed
-from gateway.sharing.exchange.restrictions import subject_name
 from gateway.wire.keys import public_members
 
 
@@ -25,7 +25,7 @@ def locked(session: Session, row: ExchangeRow, *, provider_client: str | None = 
         client_name(row.client_id),
         member_name(row.consumer),
         service_name(row.service),
-        subject_name(row.subject),
+        *FirstDecision.of(row).rests_on,
         *([member_name(row.provider)] if row.provider else []),
         *([client_name(provider_client)] if provider_client else []),
         *([account_name(row.officer_account)] if row.officer_account else []),

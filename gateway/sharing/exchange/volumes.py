@@ -26,14 +26,14 @@ _USED = cast("Table", QuotaRow.__table__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class CountedExchange:
     """How many exchanges were opened before this one, and on which counter it stands; on none when all are full."""
 
     before: int
     counter: tuple[str, datetime] | None = None
 
 
-def count_exchange(session: Session, *, agreement: str, volume: int, now: datetime) -> Counted:
+def count_exchange(session: Session, *, agreement: str, volume: int, now: datetime) -> CountedExchange:
     """Count one exchange of this UTC day, if there is room for it."""
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     counters = _counters(session, agreement, volume)
@@ -51,12 +51,12 @@ def count_exchange(session: Session, *, agreement: str, volume: int, now: dateti
         _make_counters(session, counters, day)
         row = connection.execute(_ADD, values).one_or_none()
     if row is None:
-        return Counted(before=volume)
+        return CountedExchange(before=volume)
     before = row.used - 1 if len(counters) == 1 else connection.scalar(_SUM, values) - 1
-    return Counted(before=before, counter=(row.scope, day))
+    return CountedExchange(before=before, counter=(row.scope, day))
 
 
-def count_back(session: Session, counted: Counted) -> None:
+def count_back(session: Session, counted: CountedExchange) -> None:
     """Give back an exchange that was refused after all."""
     if counted.counter is not None:
         scope, day = counted.counter

@@ -1,0 +1,58 @@
+"""What a provider tells us, and us alone, of the person beside the record, and what an agreement demands of it.
+
+The signature of the provider's answer covers it. The consumer learns nothing of it but the match level of a person
+about whom it is told: where a demand is not met, there is no record.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+MatchLevel = Literal["exact", "strong", "fair", "weak"]
+MATCH_LEVELS: tuple[MatchLevel, ...] = get_args(MatchLevel)
+_AREA = re.compile(r"[A-Z][0-9]{8}\Z")  # a GSS code of the Office for National Statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What is said of one person; None where it was not said."""
+
+    match_level: MatchLevel | None = None
+    """How surely they were found by attributes."""
+    area: str | None = None
+    """The GSS code of the council in whose area they live."""
+
+
+SAID_NOTHING = About()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What an agreement demands of a person that only the provider knows; None where it demands nothing."""
+
+    area: str | None = None
+    """Where they must live: the consumer's own area, whose code is the member's."""
+    match_level: str | None = None
+    """How surely they must have been found at least."""
+
+    def are_met_by(self, about: About) -> bool:
+        """Tell whether this may be told of; what was not said is not met."""
+        if self.area is not None and about.area != self.area:
+            return False
+        if self.match_level is None:
+            return True
+        # The levels stand in their order, the surest first; one that we do not know is met by none.
+        surest = MATCH_LEVELS[: MATCH_LEVELS.index(self.match_level) + 1] if self.match_level in MATCH_LEVELS else ()
+        return about.match_level in surest
+
+
+def read_about(said: object) -> About | None:
+    """Read what is said of a person; None where it has not the agreed form. Unknown members are passed over."""
+    if not isinstance(said, dict):
+        return None
+    level, area = said.get("match_level"), said.get("area")
+    if level is not None and level not in MATCH_LEVELS:
+        return None
+    if area is not None and not (isinstance(area, str) and _AREA.match(area)):
+        return None
+    return About(match_level=level, area=area)

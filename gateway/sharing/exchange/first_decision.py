@@ -1,0 +1,75 @@
+"""What the decision that opened an exchange knew, for those that follow it: no transaction and no time is shared.
+
+It is read from the record of the decision, so that a retry, or a document that is fetched later, is judged on the same
+person and the same counts, whoever asks for it in whatever process.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.policy.decision import SubjectFacts
+from gateway.sharing.exchange.decisions import Before
+from gateway.sharing.exchange.minimise import MinimisedRecord
+from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.objections import list_lock
+from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed
+from gateway.sharing.exchange.restrictions import subject_name
+
+UNSAID = "unsaid"
+"""The match level of a person of whom the provider does not say how surely they were found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstDecision:
+    """The facts of the first decision that later ones start from; those of older records may be fewer."""
+
+    references: tuple[str, ...]
+    objections: tuple[str, ...]
+    heeded: tuple[str, ...]
+    """The lists of objections that the agreement heeds."""
+    consumer: str
+    match_level: str | None
+    before: Before
+
+    @classmethod
+    def of(cls, row: ExchangeRow) -> "FirstDecision":
+        """Read it from an exchange."""
+        subject: Mapping[str, Any] = row.decision_record["subject"]
+        request: Mapping[str, Any] = row.decision_record["request"]
+        agreement: Mapping[str, Any] = row.decision_record["agreement"] or {}
+        return cls(
+            references=tuple(subject.get("references") or (row.subject,)),
+            objections=tuple(subject.get("objections", ())),
+            heeded=tuple(agreement.get("objection_lists", ())),
+            consumer=row.consumer,
+            match_level=row.match_level,
+            before=Before(
+                exchanges_today=request.get("exchanges_today", 0), earlier_queries=request.get("earlier_queries", 0)
+            ),
+        )
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """What must stay as it is while something is released (`release_lock`): what is restricted, who objected."""
+        return (*map(subject_name, self.references), *map(list_lock, self.heeded))
+
+    def subject_after(
+        self, fetched: MinimisedRecord | NoRecord | ProviderFailed | None, *, described: bool
+    ) -> SubjectFacts:
+        """Return what is known of the person once the provider was asked; `fetched` is None where that was before.
+
+        `described` tells whether they were named by attributes, so that there is a level.
+        """
+        reason = fetched.reason if isinstance(fetched, NoRecord) else None
+        about = None if fetched is None or isinstance(fetched, ProviderFailed) else fetched.about
+        level = self.match_level if about is None else about.match_level or UNSAID
+        return SubjectFacts(
+            known=reason not in {"unknown", "ambiguous"},
+            withheld=reason == "withheld",
+            # Who objected when the exchange was opened is not asked about, even if the objection ended since.
+            objections=self.objections if reason == "objected" else (),
+            in_consumer_area=about is None or about.area == self.consumer,
+            match_level=level if described else None,
+            references=self.references,
+        )
