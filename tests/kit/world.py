@@ -46,7 +46,7 @@ from gateway.wire.leaves import Leaf
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_request
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.log import assert_log_verifies
-from tests.kit.processes import Processes, free_port
+from tests.kit.processes import Processes, Running, free_port
 
 ADA = PEOPLE[0]
 ADA_MATCH = {"family_name": ADA.family_name, "birthdate": ADA.birthdate.isoformat(), "nino": ADA.nino}
@@ -84,6 +84,8 @@ class World:
     hostile: str
     gates: Path
     processes: Mapping[str, Any]
+    department: Running | None = None
+    """The hostile department's server."""
     _tokens: dict[tuple[str, ...], tuple[str, datetime]] = field(default_factory=dict, repr=False)
 
     # --- Who is here
@@ -489,7 +491,7 @@ def prepared_world(
             f"tests.kit.hostile_provider:make_app({str(layout.records_file(DWP))!r}, "
             f"{str(layout.key_file(PROVIDER_CLIENT))!r}, {layout.gateway!r}, {hostile!r}, {str(gates)!r})"
         )
-        processes.start(
+        world.department = processes.start(
             gunicorn(application, hostile_port, layout),
             env={},
             name="hostile",
