@@ -38,7 +38,7 @@ def _export_command(open_gateway: OpenGateway) -> click.Command:
 
         \b
           gateway evidence export 0190c0de-… -o evidence.json
-          python -m gateway.sdk verify evidence.json --keys public-keys.json
+          gateway-client verify evidence.json --keys public-keys.json
         """  # noqa: D301 - click wants the very character \b before lines it must not wrap
         if with_details != bool(by and reason):
             raise click.UsageError("details are read by somebody for something: --with-details with --by and --reason")
