@@ -247,6 +247,11 @@ _CONFIGURATION: Json = {
         "log_prefix": ADDRESS,
         "log_vkey": {"type": "string", "description": "The log's verifier key (C2SP signed-note)"},
         "openapi_uri": {**ADDRESS, "description": "This document"},
+        "mtls_endpoint_aliases": {
+            "type": "object",
+            "description": "Where clients that show a certificate call instead (RFC 8705 §5)",
+            "properties": {"exchanges_endpoint": ADDRESS, "token_endpoint": ADDRESS},
+        },
     },
 }
 _DISCLOSED: Json = {

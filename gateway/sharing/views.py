@@ -17,11 +17,23 @@ def sharing_resource(issuer: str) -> str:
 
 
 def blueprint(
-    *, database: Database, issuer: str, gateway_jwks: Callable[[], tuple[dict[str, str], ...]], log_vkey: str
+    *,
+    database: Database,
+    issuer: str,
+    mtls: str | None,
+    gateway_jwks: Callable[[], tuple[dict[str, str], ...]],
+    log_vkey: str,
 ) -> Blueprint:
-    """Serve the metadata, the gateway's own keys and those of each member's systems."""
+    """Serve the metadata, the gateway's own keys and those of each member's systems.
+
+    `mtls` is the base address for clients that show certificates, where it is another one.
+    """
     routes = Blueprint("sharing_metadata", __name__)
     resource = sharing_resource(issuer)
+    # RFC 8705 §5: where a client with a certificate calls instead.
+    aliases = (
+        {"exchanges_endpoint": f"{sharing_resource(mtls)}/exchanges", "token_endpoint": f"{mtls}/token"} if mtls else {}
+    )
 
     @routes.get(METADATA_PATH)
     def metadata() -> Response:
@@ -36,6 +48,7 @@ def blueprint(
                 log_prefix=f"{issuer}/log",
                 log_vkey=log_vkey,
                 openapi_uri=f"{issuer}/openapi.json",
+                **({"mtls_endpoint_aliases": aliases} if aliases else {}),
             )
         )
 

@@ -5,12 +5,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.clock import SystemClock
+from gateway.sdk.consumer import Answer, Consumer, NotAnswered, Refusal
+from gateway.sdk.possession import ClientCertificate
 from gateway.wire.contracts import EXCHANGE_TAG
 from gateway.wire.jws import unverified_claims
 from gateway.wire.message_signatures import HttpRequest, sign_request
@@ -241,3 +244,23 @@ def test_discovery_says_where_certificates_are_asked_for(over: CertificateWorld,
         method = "GET" if name == "userinfo_endpoint" else "POST"
         answer = over.call(method, alias.removeprefix(over.mtls), shown=portal)
         assert answer.status_code in {400, 401}, (name, answer.status_code)
+
+
+def test_the_members_kit_shows_its_certificate_where_that_is_asked_for(over: CertificateWorld) -> None:
+    rp = over.client(tls_client_certificate_bound_access_tokens=True)
+    certificate, key = map(Path, over.authority.issue("Specimen system", now=SystemClock().now()).files())
+
+    def ask(shown: ClientCertificate | None) -> Answer | Refusal:
+        consumer = Consumer(over.world.issuer, rp.client.client_id, rp.signer, certificate=shown, ca_file=over.ca_file)
+        return consumer.ask(
+            service="dwp/free-school-meals/v1",
+            purpose="free-school-meals",
+            subject={"sub": "somebody"},
+            fields=["eligible"],
+        )
+
+    # In its own name nobody is answered: a verified refusal shows that token, certificate and signature were accepted.
+    assert isinstance(ask(ClientCertificate(certificate=certificate, key=key)), Refusal)
+    with pytest.raises(NotAnswered) as turned_away:
+        ask(None)
+    assert turned_away.value.code == "invalid_request"
