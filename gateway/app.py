@@ -57,6 +57,7 @@ from gateway.sharing.exchange.exchange import Broker
 from gateway.sharing.exchange.listing import find_exchange
 from gateway.sharing.exchange.outcomes import Registrar, receipt_of
 from gateway.sharing.exchange.provider_call import Line
+from gateway.sharing.exchange.quotas import Quotas
 from gateway.sharing.exchange.releasing import Releases
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.spool import Spool
@@ -105,6 +106,7 @@ class Gateway:
     policy: PolicyEngine
     provider: OpenIDProvider
     registrar: Registrar
+    quotas: Quotas
     broker: Broker
     releases: Releases
     spool: Spool
@@ -251,6 +253,11 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
     )
     http = _outgoing(settings)
     alerts = Alerts()
+    quotas = Quotas(
+        database=database,
+        member_per_minute=settings.member_requests_per_minute,
+        agreement_per_minute=settings.agreement_requests_per_minute,
+    )
     broker = Broker(
         database=database,
         audit=audit,
@@ -274,6 +281,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         ),
         clock=clock,
         lease=settings.exchange_lease,
+        quotas=quotas,
     )
     releases = Releases(
         database=database,
@@ -313,6 +321,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, passwords: Passw
         policy=policy,
         provider=provider,
         registrar=registrar,
+        quotas=quotas,
         broker=broker,
         releases=releases,
         spool=spool,
@@ -374,6 +383,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     )
     exchange = ExchangeDoor(
         broker=gateway.broker,
+        quotas=gateway.quotas,
         database=gateway.database,
         caller_from_request=gateway.provider.caller_from_request,
         account_for=_account_for(gateway),
@@ -387,7 +397,6 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     sharing_documents = sharing_views.blueprint(
         database=gateway.database,
         issuer=settings.issuer,
-        mtls=settings.mtls_address,
         gateway_jwks=partial(gateway.signing.public_jwks, Purpose.EXCHANGE),
         log_vkey=gateway.log_key.encode(),
     )

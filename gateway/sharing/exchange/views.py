@@ -31,6 +31,7 @@ from gateway.sharing.exchange.errors import (
 )
 from gateway.sharing.exchange.exchange import Asked, Broker, TurnedAway
 from gateway.sharing.exchange.outcomes import Reply
+from gateway.sharing.exchange.quotas import Quota, QuotaExceeded, Quotas, Spent
 from gateway.sharing.exchange.releasing import AskedAttachment, Releases
 from gateway.sharing.exchange.schemas import RecordRequest, RecordRequestSchema, SubjectByMatch
 from gateway.web.problems import STATUS, problem_response
@@ -68,6 +69,7 @@ class ExchangeDoor:
     """What the door needs."""
 
     broker: Broker
+    quotas: Quotas
     database: Database
     caller_from_request: CallerFromRequest
     account_for: AccountFor
@@ -86,10 +88,8 @@ class ExchangeDoor:
         message, caller = self._begin()
         try:
             asked = self._understand(message, caller, arrived=arrived)
-        except Unavailable:
-            raise  # ours, not the caller's: there is nothing to record, and nothing to record it in
         except GatewayError as error:
-            self.broker.record_rejection(caller, error)
+            self._account_for(caller, error)
             raise
         reply = self.broker.request_record(asked)
         if isinstance(reply, TurnedAway):
@@ -116,10 +116,8 @@ class ExchangeDoor:
                 key_id=proof.key_id,
                 nonce=proof.nonce,
             )
-        except Unavailable:
-            raise  # as above
         except GatewayError as error:
-            self.broker.record_rejection(caller, error)
+            self._account_for(caller, error)
             raise
         released = self.releases.release(asked)
         if isinstance(released, TurnedAway):
@@ -137,6 +135,7 @@ class ExchangeDoor:
         message: HttpRequest = _head_of_request(self._base())
         g.exchange_message = message
         g.exchange_binding = "target"
+        g.exchange_standings = []
         self.check_published()
         return message, self._authenticate(message)
 
@@ -150,6 +149,7 @@ class ExchangeDoor:
         message = g.get("exchange_message")
         if message is None:  # no such method here: there is no request to bind an answer to
             return response
+        response.headers.update(self.quotas.fields(g.exchange_standings))
         signer, now = self.signer(), self.clock.now()
         if response.is_streamed:  # a document, whose digest was known beforehand
             head = HttpResponse(
@@ -178,12 +178,36 @@ class ExchangeDoor:
             raise
 
     def _proved(self, head: HttpRequest, caller: Caller) -> tuple[HttpRequest, "_Proof"]:
-        """Return the whole request, and what proves whose it is."""
-        message = replace(head, body=_body_of_request())
-        g.exchange_message = message
-        proof = _check_signature(message, caller, now=self.clock.now())
+        """Return the whole request, and what proves whose it is; from here on it is the member's quota that it spends.
+
+        Whoever took a token and has no key spends another quota with it, and never the member's.
+        """
+        try:
+            message = replace(head, body=_body_of_request())
+            g.exchange_message = message
+            proof = _check_signature(message, caller, now=self.clock.now())
+        except GatewayError:
+            self._spend(self.quotas.unproved, caller.client.client_id)
+            raise
         g.exchange_binding = "request"
+        self._spend(self.quotas.member, caller.member_code)
         return message, proof
+
+    def _spend(self, quota: Quota, owner: str) -> None:
+        """Take one request from a quota; raises `QuotaExceeded`."""
+        taken = self.quotas.take(quota, owner, now=self.clock.now())
+        if isinstance(taken, Spent):
+            g.exchange_standings.append(taken.standing)
+            raise QuotaExceeded(taken)
+        if quota is not self.quotas.unproved:
+            g.exchange_standings.append(taken)
+
+    def _account_for(self, caller: Caller, error: GatewayError) -> None:
+        if isinstance(error, Unavailable):
+            return  # ours, not the caller's: there is nothing to record, and nothing to record it in
+        if isinstance(error, QuotaExceeded) and error.told_before:
+            return  # once in a minute: a flood must not become a log
+        self.broker.record_rejection(caller, error)
 
     def _understand(self, head: HttpRequest, caller: Caller, *, arrived: float) -> Asked:
         """Check the signature first: what was not proved to come from the client is not even parsed."""
@@ -206,6 +230,7 @@ class ExchangeDoor:
             key_thumbprint=proof.key_thumbprint,
             nonce=proof.nonce,
             leaves_at=arrived + (service.answer_seconds if service else 0.0),
+            standings=g.exchange_standings,
         )
 
 
