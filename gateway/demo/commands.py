@@ -4,14 +4,18 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gateway.demo.journey import Walk
 from gateway.demo.layout import Layout
+from gateway.demo.peopling import count_officers, count_others, write_officers, write_others
+from gateway.demo.population import USUAL_SCALE
 from gateway.demo.runner import alone_in, check_ports_free, end_if_asked, end_on_signals, forget_world, running, stay
-from gateway.demo.world import WorldTools, build_world
+from gateway.demo.world import WorldTools, build_world, open_sandbox
 from gateway.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -47,16 +51,23 @@ def demo_command(prepare: Prepare) -> click.Command:
         help="The gateway's port; department and portal take the next two.",
     )
     @click.option(
+        "--scale",
+        default=USUAL_SCALE,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Invent one person for so many real ones: 100 makes 7,185 officers, 1 makes 718,500, 0 none.",
+    )
+    @click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
         help="Where keys, database and log are kept.  [default: var/ of the project; var-PORT/ for another --port]",
     )
-    def demo(*, once: bool, fresh: bool, port: int, state: Path | None) -> None:
-        """Start a gateway, a department and a council's portal, and walk the main journey.
+    def demo(*, once: bool, fresh: bool, port: int, scale: int, state: Path | None) -> None:
+        """Start a gateway, departments, a sandbox and a portal, and walk the main journey.
 
-        An officer signs in, asks about an invented person, gets two facts, is refused a third; an auditor verifies
-        the log. Then everything stays up to be tried in a browser, until Ctrl-C. The exit status is 0 when every step
-        held, 1 otherwise.
+        An officer signs in, asks about an invented person, gets what the agreements cover, is refused what they do
+        not; an auditor verifies the log. Then everything stays up to be tried in a browser, until Ctrl-C. The exit
+        status is 0 when every step held, 1 otherwise.
         """
         end_on_signals()
         # What was signed and registered names the addresses: another port is another demonstration.
@@ -73,19 +84,21 @@ def demo_command(prepare: Prepare) -> click.Command:
             if fresh:
                 forget_world(layout)
             click.echo(f"preparing {layout.state_dir}")
-            held = _run(layout, prepare(layout.settings()), once=once)
+            held = _run(layout, prepare(layout.settings()), once=once, scale=scale)
         sys.exit(0 if held else 1)
 
     return demo
 
 
-def _run(layout: Layout, prepared: Prepared, *, once: bool) -> bool:
+def _run(layout: Layout, prepared: Prepared, *, once: bool, scale: int) -> bool:
     accounts = build_world(prepared.tools, layout)
+    open_sandbox(prepared.tools, layout)
+    _write_people(layout, prepared.tools, scale=scale)
     public_keys = layout.world_dir / "public-keys.json"
     public_keys.write_bytes(prepared.public_keys)
     _write_environment(layout)
     prepared.close()
-    click.echo("starting gateway, department and portal")
+    click.echo("starting gateway, departments and portal")
     with running(layout):
         held = Walk(layout=layout, accounts=accounts, public_keys=public_keys, say=_say).run()
         if once:
@@ -93,6 +106,21 @@ def _run(layout: Layout, prepared: Prepared, *, once: bool) -> bool:
         else:
             stay(layout, accounts)
     return held
+
+
+def _write_people(layout: Layout, tools: WorldTools, *, scale: int) -> None:
+    """Write whoever is missing at this scale, and show how far it is."""
+    shown = Progress(TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with shown:
+        officers = shown.add_task("officers", total=count_officers(scale))
+        others = shown.add_task("people in records", total=count_others(scale))
+
+        def told(task: TaskID, done: int) -> None:
+            end_if_asked()
+            shown.advance(task, done)
+
+        write_officers(tools, scale=scale, told=partial(told, officers))
+        write_others(layout, scale=scale, told=partial(told, others))
 
 
 def _say(text: str) -> None:

@@ -82,11 +82,13 @@ def record_people(
             )
 
 
-def count_people(path: Path, *, first: int, last: int) -> int:
-    """Count the people whose numbers are from `first` to `last`."""
+def highest_number(path: Path, *, first: int, last: int) -> int | None:
+    """Return the highest number of a person from `first` to `last`, or None when there is none."""
     with _reading(path) as database:
-        counted = database.execute("SELECT count(*) FROM people WHERE number BETWEEN ? AND ?", (first, last)).fetchone()
-    return int(counted[0])
+        [highest] = database.execute(
+            "SELECT max(number) FROM people WHERE number BETWEEN ? AND ?", (first, last)
+        ).fetchone()
+    return None if highest is None else int(highest)
 
 
 def answer_from(path: Path, service: str, question: AskedQuestion) -> Found | NoRecord:

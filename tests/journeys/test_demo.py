@@ -23,6 +23,8 @@ STEPS = ("discovery", "sign-in", "record", "refusal", "auditor", "log", "proof",
 READY_SECONDS = 120
 STOP_SECONDS = 30
 ALL_PROCESSES = 9
+FEW = "20000"
+"""At this scale there are 32 officers and 68 others: enough to see that they are written."""
 
 
 def free_ports() -> int:
@@ -40,6 +42,7 @@ def free_ports() -> int:
 
 def demo(processes: Processes, state: Path, *options: str, port: int | None = None, name: str = "demo") -> Running:
     command = [sys.executable, "-m", "gateway", "demo", "--state", str(state), "--port", str(port or free_ports())]
+    command += ["--scale", FEW]
     return processes.start([*command, *options], env={}, name=name)
 
 
