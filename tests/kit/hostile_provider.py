@@ -18,6 +18,7 @@ from gateway.wire.contracts import PROVIDER_TAG, RECORD_TYP
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_response
 from gateway.wire.sd_jwt import issue_sd_jwt
 from gateway.wire.signer import PrivateKeySigner
+from tests.kit.attaching_department import PREFIX, AttachingDepartment
 
 JSON = {"Content-Type": "application/json"}
 
@@ -28,15 +29,21 @@ class HostileProvider:
     def __init__(self, *, database: str, key_file: str, gateway: str, origin: str, gates: str) -> None:
         self._database = Path(database)
         self._origin = origin
-        self._signer = PrivateKeySigner.from_pem(Path(key_file).read_bytes())
+        self.signer = PrivateKeySigner.from_pem(Path(key_file).read_bytes())
         self._gates = Path(gates)
         self._gateway = gateway
+        self._first: dict[str, HttpResponse] = {}
+        self._attaching = AttachingDepartment(
+            signer=self.signer, gateway=gateway, origin=origin, folder=self._gates / "documents"
+        )
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         behaviour = environ["PATH_INFO"].strip("/").partition("/")[0]
         if behaviour == "healthz":
             start_response("200 OK", [("Content-Type", "application/json")])
             return [b"{}"]
+        if behaviour.startswith(PREFIX):
+            return self._attaching(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         question = json.loads(body)
         self._note(question)
@@ -53,9 +60,11 @@ class HostileProvider:
             },
             body=body,
         )
-        signer = PrivateKeySigner.generate("ES256") if behaviour == "signed-by-another" else self._signer
+        signer = PrivateKeySigner.generate("ES256") if behaviour == "signed-by-another" else self.signer
         if behaviour != "unsigned":
             made = sign_response(made, request=request, signer=signer, created=SystemClock().now(), tag=PROVIDER_TAG)
+        if behaviour == "replayed":
+            made = self._first.setdefault(question["service"], made)
         start_response(f"{made.status} Answer", list(made.headers.items()))
         return [made.body]
 
@@ -73,6 +82,10 @@ class HostileProvider:
         deadline = time.monotonic() + 20
         while not gate.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
+        return self.good(question)
+
+    def replayed(self, question: dict[str, Any]) -> HttpResponse:
+        """Answer well the first time, and ever after with that very answer."""
         return self.good(question)
 
     def unhurried(self, question: dict[str, Any]) -> HttpResponse:
@@ -147,6 +160,16 @@ class HostileProvider:
         """A fault of the department's own."""
         return HttpResponse(status=500, headers=JSON, body=b'{"detail": "QQ123456C broke the database"}')
 
+    def future_record(self, question: dict[str, Any]) -> HttpResponse:
+        """A record that will be issued in an hour."""
+        then = int(SystemClock().now().timestamp()) + 3600
+        return self._record(question, {"eligible": True, "tier": "targeted"}, iat=then, exp=then + 60)
+
+    def html(self, question: dict[str, Any]) -> HttpResponse:
+        """A good answer that is said to be a page."""
+        good = self.good(question)
+        return HttpResponse(status=good.status, headers={"Content-Type": "text/html"}, body=good.body)
+
     def redirect(self, _question: dict[str, Any]) -> HttpResponse:
         """Send the gateway elsewhere."""
         return HttpResponse(status=307, headers={**JSON, "Location": f"{self._origin}/good"}, body=b"{}")
@@ -174,7 +197,7 @@ class HostileProvider:
             "iat": now,
             "exp": now + 300,
         }
-        record = issue_sd_jwt({**claims, **changed}, fields, signer=signer or self._signer, typ=RECORD_TYP)
+        record = issue_sd_jwt({**claims, **changed}, fields, signer=signer or self.signer, typ=RECORD_TYP)
         return HttpResponse(status=200, headers=JSON, body=json.dumps({"record": record}).encode())
 
     def _note(self, question: dict[str, Any]) -> None:
