@@ -25,6 +25,7 @@ from uuid import UUID
 
 from gateway.clock import rfc3339
 from gateway.sharing.catalogue.service_files import load_service
+from gateway.sharing.exchange.checks import plan_for
 from gateway.sharing.exchange.provider_call import Question
 from gateway.wire import merkle, sd_jwt
 from gateway.wire.canonical import canonical_json, digest_b64
@@ -169,7 +170,8 @@ def asking_the_department(exchange: UUID, handle: str) -> tuple[HttpRequest, Htt
         consumer=CONSUMER,
         subject={"sub": b64url_encode(pseudo_random("the citizen at the department"))},
         handle=handle,
-        fields=tuple(ASKED_FIELDS),
+        plan=plan_for(ASKED_FIELDS, ()),
+        agreement_version=1,
     )
     headers = {"Content-Type": "application/json", "Accept": "application/json, application/problem+json"}
     unsigned = HttpRequest(

@@ -36,7 +36,10 @@ class AnswerNotBelievable(GatewayError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A verified disclosure. `record` is the provider's SD-JWT and `receipt_jws` the receipt, both worth keeping."""
+    """A verified disclosure. `record` is the provider's SD-JWT and `receipt_jws` the receipt, both worth keeping.
+
+    So is `checks`, the gateway's own SD-JWT, where the gateway computed some of the fields.
+    """
 
     exchange: str
     fields: Mapping[str, Any] = field(repr=False)
@@ -49,6 +52,7 @@ class Answer:
     """Documents beside it, by the field that describes each: to be fetched within 15 minutes, once."""
     provider_jwk: Jwk | None = field(default=None, repr=False)
     """The provider's public key with which the record verified: the receipt names its thumbprint."""
+    checks: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Verify everything about an answer before believing any of it (docs/wire-protocol.md §5 numbers the steps)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -8,12 +8,14 @@ from gateway.errors import GatewayError
 from gateway.sdk.answers import Answer, AnswerNotBelievable, NotAnswered, Refusal
 from gateway.sdk.attachments import DocumentFetcher, attachments_in
 from gateway.sdk.metadata import GatewayDocuments, GatewayUnreachable
+from gateway.sdk.opening import Opener
 from gateway.sdk.signed_answers import check_signed
+from gateway.sdk.stated_checks import believe_checks
 from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import RECORD_TYP
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import InvalidJws, InvalidSignature, MalformedInput
-from gateway.wire.keys import SIGNING_ALGORITHMS, thumbprint
+from gateway.wire.keys import SIGNING_ALGORITHMS, Jwk, thumbprint
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.receipts import Receipt, verify_receipt
 from gateway.wire.sd_jwt import VerifiedRecord, verify_sd_jwt
@@ -30,6 +32,8 @@ class Asked:
     """The thumbprint (RFC 7638) of the key that signed the request."""
     fetcher: DocumentFetcher | None = None
     """With which documents beside the answer will be fetched."""
+    opener: Opener = field(default_factory=Opener)
+    """With which values are read that are encrypted to us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,7 @@ class SignedStatement:
     body: dict[str, Any]
     receipt: Receipt
     receipt_jws: str
+    gateway_keys: tuple[Jwk, ...]
 
 
 def believe(
@@ -66,23 +71,33 @@ def believe(
             receipt_jws=statement.receipt_jws,
             verified=tuple(steps),
         )
+
     # 3. The provider signed these facts, for us, in this exchange.
-    unverified_record = statement.body.get("record")
-    record = _believe_record(unverified_record, receipt, documents=documents, now=now)
+    def verified(unverified: object) -> VerifiedRecord:
+        return _believe_record(unverified, receipt, documents=documents, now=now)
+
+    as_sent = verified(statement.body.get("record"))
+    # What is encrypted to us is opened first, and is then a record like any other.
+    record_jwt, record = asked.opener.opened(statement.body, as_sent, verify=verified)
     steps.append(f"{receipt.provider} signed these facts for {receipt.consumer} in this exchange")
     # 4. What arrived is what the receipt says, and no more than was asked.
+    stated = believe_checks(statement.body.get("checks"), receipt, gateway_keys=statement.gateway_keys, now=now)
+    results = stated.fields if stated is not None else {}
     if (
         digest_b64(record.issuer_jwt.encode()) != receipt.provider_jwt_digest
-        or set(record.fields) != set(receipt.fields_disclosed)
-        or not set(record.fields) <= set(asked.fields)
+        or sorted((*record.fields, *results)) != sorted(receipt.fields_disclosed)
+        or not {*record.fields, *results} <= set(asked.fields)
         or receipt.provider_key not in (None, thumbprint(record.key))
     ):
         raise AnswerNotBelievable("The record is not the one the receipt describes.")
+    if stated is not None:
+        steps.append("the gateway computed these checks from that answer, and signed them")
     steps.append("the fields are those the receipt names, and no others")
     return Answer(
         exchange=receipt.exchange,
-        fields=dict(record.fields),
-        record=str(unverified_record),
+        fields={**record.fields, **results},
+        record=record_jwt,
+        checks=statement.body.get("checks"),
         receipt=receipt,
         receipt_jws=statement.receipt_jws,
         verified=tuple(steps),
@@ -119,7 +134,9 @@ def believe_statement(
         raise AnswerNotBelievable("The receipt does not verify.", detail=error.public) from error
     if receipt.request_digest != digest_b64(request.body) or receipt.exchange != body.get("exchange"):
         raise AnswerNotBelievable("The receipt is for another request.")
-    return SignedStatement(status=response.status, body=body, receipt=receipt, receipt_jws=receipt_jws)
+    return SignedStatement(
+        status=response.status, body=body, receipt=receipt, receipt_jws=receipt_jws, gateway_keys=gateway_keys
+    )
 
 
 def _believe_record(

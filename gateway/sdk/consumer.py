@@ -11,7 +11,7 @@ for again with the same Idempotency-Key, so that nothing is disclosed twice.
 import json
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from gateway.sdk.attachments import DocumentFetcher
 from gateway.sdk.believing import Asked, believe
 from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
+from gateway.sdk.opening import Opener, decryption_keys
 from gateway.sdk.possession import ClientCertificate, DPoPKey
 from gateway.sdk.receipts import ReceiptFolder
 from gateway.sdk.sending import Sender
 from gateway.sdk.tokens import ASSERTION_TYPE, OwnTokens, TokenEndpoint
 from gateway.wire.keys import thumbprint
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import Signer
 
 __all__ = ["ASSERTION_TYPE", "Answer", "AnswerNotBelievable", "Consumer", "NotAnswered", "Refusal"]
@@ -39,6 +41,8 @@ class Consumer:
     its certificate, if it is registered for mutual TLS (RFC 8705). `ca_file` is a private authority's; without it the
     system's authorities are trusted. `receipts` is a folder that keeps question, receipt and record of every exchange
     (`receipts.ReceiptFolder`); without it nothing is kept.
+    `decryption` are the private keys (PEM files, or `DecryptionKey`) for values that are encrypted to this client
+    alone, and `encrypted` the services whose answers are believed in no other form.
     `timeout` is in seconds, for each attempt.
     """
 
@@ -52,6 +56,8 @@ class Consumer:
         certificate: ClientCertificate | None = None,
         ca_file: Path | None = None,
         receipts: Path | None = None,
+        decryption: Sequence[DecryptionKey | Path | str] = (),
+        encrypted: Collection[str] = (),
         timeout: float = 30.0,
         clock: Clock | None = None,
         documents: GatewayDocuments | None = None,
@@ -59,6 +65,8 @@ class Consumer:
         self._documents = documents or GatewayDocuments(issuer, ca_file=ca_file, certificate=certificate)
         self._clock = clock or SystemClock()
         self._receipts = ReceiptFolder(receipts) if receipts is not None else None
+        self._decryption = decryption_keys(decryption)
+        self._encrypted = frozenset(encrypted)
         signer = signer_from(key)
         self._client_key = thumbprint(signer.public_jwk())
         bound_to = DPoPKey(signer_from(dpop)) if dpop is not None else None
@@ -118,6 +126,7 @@ class Consumer:
             fields=tuple(fields),
             client_key=self._client_key,
             fetcher=DocumentFetcher(sender=self._sender, token=token),
+            opener=Opener(keys=self._decryption, demanded=service in self._encrypted),
         )
         try:
             answer = believe(request, response, asked=asked, documents=self._documents, now=self._clock.now())

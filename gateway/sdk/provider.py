@@ -30,10 +30,12 @@ from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import Nonces, SeenNonces
 from gateway.sdk.questions import AnswerFunction, AskedQuestion, Found, NoRecord, parse_question
+from gateway.sdk.sealing import AgreedKeys, EncryptionRefused, check_encryption, sealed
 from gateway.sdk.wsgi import JSON, StartResponse, WsgiApplication, problem, request_of, send
-from gateway.wire.contracts import NO_RECORD, PROVIDER_TAG, RECORD_TYP
+from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.encoding import b64_encode, b64url_decode
-from gateway.wire.errors import InvalidMessageSignature, MalformedInput
+from gateway.wire.errors import ExpressionFailed, InvalidExpression, InvalidMessageSignature, MalformedInput
+from gateway.wire.expressions import compute
 from gateway.wire.keys import Jwk, find_key
 from gateway.wire.message_signatures import (
     HttpRequest,
@@ -85,6 +87,8 @@ class Provider:
     `member` is the provider's code, `key` its registered signing key (a PEM file or a `Signer`), `origin` the address
     under which the gateway calls it (scheme and host). `schemas` are the JSON Schemas of services' fields, as the
     catalogue has them. `attachments` is a folder of its own for documents, needed only where a function returns some.
+    `encrypted` says which services answer so that the consumer alone can read it, and to which keys under which
+    agreement (`sealing.AgreedKeys`).
     Where several processes answer, they share `nonces` (`nonces.SharedNonces`) and that folder; by default a process
     remembers its own nonces.
     """
@@ -99,6 +103,7 @@ class Provider:
         services: Mapping[str, AnswerFunction],
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
         attachments: Path | None = None,
+        encrypted: AgreedKeys | None = None,
         nonces: Nonces | None = None,
         ca_file: Path | None = None,
         clock: Clock | None = None,
@@ -110,6 +115,7 @@ class Provider:
         self._services = dict(services)
         self._schemas = {service: AnswerSchema(schema) for service, schema in (schemas or {}).items()}
         self._attachments = AttachmentFolder(attachments) if attachments is not None else None
+        self._encrypted = {service: dict(keys) for service, keys in (encrypted or {}).items()}
         self._nonces = nonces or SeenNonces()
         self._clock = clock or SystemClock()
         self._documents = documents or GatewayDocuments(gateway, ca_file=ca_file)
@@ -175,6 +181,12 @@ class Provider:
         function = self._services.get(question.service)
         if function is None:
             return problem(404, "unknown_service", "This provider does not answer that service")
+        try:
+            check_encryption(question, agreed=self._encrypted)
+        except EncryptionRefused as error:
+            asked_under = (question.service, question.agreement)
+            log.warning("question refused: %s: service=%s agreement=%s", error.public, *asked_under)
+            return problem(403, error.code, error.public)
         began = time.monotonic()
         try:
             response, outcome = self._answer_with(function, question, now)
@@ -210,7 +222,14 @@ class Provider:
         if problems:
             log.error("answer not sent, it breaks the schema of %s: %s", question.service, "; ".join(problems))
             return problem(500, "provider_failed", "The provider could not answer"), "invalid"
-        body = {"record": self._record(question, asked, now), **_about(found)}
+        try:
+            record = self._record(question, {**_disclosed(asked, question), **_computed(asked, question)}, now)
+        except (ExpressionFailed, InvalidExpression) as error:
+            log.error("a check of %s could not be computed: %s", question.agreement, error.code)  # noqa: TRY400 - as above
+            not_computed = problem(422, CHECK_NOT_COMPUTED, "A check could not be computed", **_about(found))
+            return not_computed, CHECK_NOT_COMPUTED
+        parts = sealed(record, to=question.encrypt_to) if question.encrypt_to is not None else {"record": record}
+        body = {**parts, **_about(found)}
         return HttpResponse(status=200, headers=JSON, body=json.dumps(body).encode()), "answered"
 
     def _value(self, value: Any, question: AskedQuestion, now: datetime) -> Any:
@@ -260,6 +279,23 @@ class Provider:
             raise QuestionRefused(error.public) from error
         if not self._nonces.first_use(f"{verified.key_id} {verified.nonce}", now=now):
             raise QuestionRefused("this question was sent before")
+
+
+def _disclosed(fields: Mapping[str, Any], question: AskedQuestion) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in question.undisclosed}
+
+
+def _computed(fields: Mapping[str, Any], question: AskedQuestion) -> dict[str, Any]:
+    """Return what the checks give; raises `ExpressionFailed` or `InvalidExpression`."""
+    return {
+        check.name: compute(
+            check.expression,
+            values={name: fields[name] for name in check.from_},
+            thresholds=question.thresholds,
+            gives=check.gives,
+        )
+        for check in question.checks
+    }
 
 
 def _about(found: Found) -> dict[str, Any]:

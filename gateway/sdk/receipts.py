@@ -26,7 +26,7 @@ class KeptAnswer:
     """One exchange as its consumer kept it, unverified until `settling.verify_kept` has looked at it.
 
     `request` is the body that was sent. `record` and `provider_jwk` (the key it verified with) are there where
-    something was disclosed.
+    something was disclosed, `checks` where the gateway computed some of it.
     """
 
     exchange: str
@@ -34,6 +34,7 @@ class KeptAnswer:
     receipt: str = field(repr=False)
     record: str | None = field(default=None, repr=False)
     provider_jwk: Jwk | None = None
+    checks: str | None = field(default=None, repr=False)
 
 
 class ReceiptFolder:
@@ -56,6 +57,7 @@ class ReceiptFolder:
                 receipt=answer.receipt_jws,
                 record=disclosed.record if disclosed else None,
                 provider_jwk=disclosed.provider_jwk if disclosed else None,
+                checks=disclosed.checks if disclosed else None,
             )
         )
 
@@ -90,6 +92,7 @@ class ReceiptFolder:
             "receipt": kept.receipt,
             "record": kept.record,
             "provider_jwk": dict(kept.provider_jwk) if kept.provider_jwk is not None else None,
+            "checks": kept.checks,
         }
         # Whole or not at all: a file of another name takes this one's place once it is on the disk.
         descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".part")  # for the owner only
@@ -120,9 +123,10 @@ def parse_kept(data: bytes) -> KeptAnswer:
     if members.get("format") != FORMAT:
         raise MalformedInput(f"its format is not {FORMAT}")
     texts = {name: members.get(name) for name in ("exchange", "request", "receipt")}
-    record, jwk = members.get("record"), members.get("provider_jwk")
+    record, jwk, checks = (members.get(name) for name in ("record", "provider_jwk", "checks"))
     if not all(isinstance(value, str) for value in texts.values()):
         raise MalformedInput("exchange, request or receipt is missing")
-    if not isinstance(record, str | None) or not isinstance(jwk, dict | None):
-        raise MalformedInput("record or provider_jwk cannot be read")
-    return KeptAnswer(**{name: str(value) for name, value in texts.items()}, record=record, provider_jwk=jwk)
+    if not isinstance(record, str | None) or not isinstance(jwk, dict | None) or not isinstance(checks, str | None):
+        raise MalformedInput("record, provider_jwk or checks cannot be read")
+    known = {name: str(value) for name, value in texts.items()}
+    return KeptAnswer(**known, record=record, provider_jwk=jwk, checks=checks)

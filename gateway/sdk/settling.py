@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.sdk.answers import AnswerNotBelievable
 from gateway.sdk.receipts import KeptAnswer
+from gateway.sdk.stated_checks import believe_checks
 from gateway.sdk.verify import Verdict
 from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import RECORD_TYP
@@ -42,10 +44,11 @@ def verify_kept(kept: KeptAnswer, public_keys: PublicKeys, *, provider_keys: Seq
     steps.append(ProvedStep(number=3, name="record", proved=f"{receipt.provider} signed these fields"))
     # 4. It is the record of the receipt, with the fields that were disclosed and no others.
     claims = record.claims
+    results = _checks_of(kept, receipt, public_keys)
     if (
         digest_b64(record.issuer_jwt.encode()) != receipt.provider_jwt_digest
         or (claims.get("jti"), claims.get("sub")) != (receipt.exchange, receipt.handle)
-        or set(record.fields) != set(receipt.fields_disclosed)
+        or sorted((*record.fields, *results)) != sorted(receipt.fields_disclosed)
     ):
         raise ProofFailed("4 disclosure", "the record is not the one that the receipt describes")
     told = f"the receipt names this record and its fields: {', '.join(receipt.fields_disclosed)}"
@@ -92,6 +95,16 @@ def _record_of(kept: KeptAnswer, receipt: Receipt, provider_keys: Sequence[Jwk])
     if not keys:
         raise ProofFailed("3 record", "the receipt names no key of the provider's: give its public keys")
     return _check_record(str(kept.record), keys=keys, issuer=receipt.provider, audience=receipt.consumer)
+
+
+def _checks_of(kept: KeptAnswer, receipt: Receipt, public_keys: PublicKeys) -> dict[str, Any]:
+    """Return what the gateway computed from the record; empty where it computed nothing."""
+    made = datetime.fromisoformat(receipt.issued_at)
+    try:
+        stated = believe_checks(kept.checks, receipt, gateway_keys=public_keys.keys, now=made)
+    except AnswerNotBelievable as error:
+        raise ProofFailed("4 disclosure", error.public) from error
+    return stated.fields if stated is not None else {}
 
 
 def _check_record(unverified: str, *, keys: Sequence[Jwk], issuer: object, audience: object) -> VerifiedRecord:
