@@ -36,6 +36,8 @@ OVER = Amounts(
     attempts=8_000,
     deliveries=5_000,
     initial=500,
+    queries=2_000,
+    windows=500,
     sessions=500,
     answers=500,
 )
@@ -47,7 +49,14 @@ PACE = 0.05
 """Seconds between two visits of one client: what is proved is that each is served, not how many are."""
 MOST_WAITING = 10.0
 """Seconds for one request; twice what the database may take before it counts as away, on a busy machine."""
-UNUSED_BY_VISITORS = ("pushed_requests", "outbox_deliveries", "initial_access_tokens", "sign_in_sessions")
+UNUSED_BY_VISITORS = (
+    "pushed_requests",
+    "outbox_deliveries",
+    "initial_access_tokens",
+    "subject_queries",
+    "quota_windows",
+    "sign_in_sessions",
+)
 """Of which exactly what was put there is over."""
 
 

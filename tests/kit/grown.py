@@ -16,7 +16,7 @@ from gateway.oidc.clients.models import InitialAccessTokenRow
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, ClientSessionRow, PushedRequestRow, RefreshTokenRow
 from gateway.once.models import UsedRow
 from gateway.outbox.models import DeliveryRow
-from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.models import ExchangeRow, QueryRow, QuotaRow
 from tests.kit.oidc_world import COUNCIL, OidcWorld
 
 EXPIRING: tuple[type[Base], ...] = (
@@ -28,6 +28,8 @@ EXPIRING: tuple[type[Base], ...] = (
     AttemptsRow,
     DeliveryRow,
     InitialAccessTokenRow,
+    QueryRow,
+    QuotaRow,
     SessionRow,
 )
 """What is deleted once it is over. `client_sessions` go with sessions."""
@@ -46,6 +48,8 @@ class Amounts:
     attempts: int
     deliveries: int
     initial: int
+    queries: int
+    windows: int
     sessions: int
     """Each with two clients."""
     answers: int = 0
@@ -62,13 +66,15 @@ class Amounts:
             attempts=each,
             deliveries=each,
             initial=each,
+            queries=each,
+            windows=each,
             sessions=each,
         )
 
     def by_table(self) -> dict[str, int]:
         numbers = (
             *(self.used, self.access, self.refresh, self.authorizations, self.pushed),
-            *(self.attempts, self.deliveries, self.initial, self.sessions),
+            *(self.attempts, self.deliveries, self.initial, self.queries, self.windows, self.sessions),
         )
         return {row.__tablename__: number for row, number in zip(EXPIRING, numbers, strict=True)}
 
@@ -102,6 +108,8 @@ def grow(world: OidcWorld, amounts: Amounts, *, expires_at: datetime) -> None:
     _put(world.gateway.database, AttemptsRow, _attempts(growth, amounts.attempts))
     _put(world.gateway.database, DeliveryRow, _deliveries(growth, amounts.deliveries))
     _put(world.gateway.database, InitialAccessTokenRow, _initial_tokens(growth, amounts.initial))
+    _put(world.gateway.database, QueryRow, _queries(growth, amounts.queries))
+    _put(world.gateway.database, QuotaRow, _windows(growth, amounts.windows))
     begun = _put(world.gateway.database, SessionRow, _sessions(growth, amounts.sessions))
     other = replace(growth, client_id=world.relying_party().client.client_id)
     for part in (growth, other):
@@ -110,6 +118,26 @@ def grow(world: OidcWorld, amounts: Amounts, *, expires_at: datetime) -> None:
         _put_answers(
             world.gateway.database, replace(growth, expires_at=growth.now + timedelta(days=1)), amounts.answers
         )
+
+
+def _queries(growth: Growth, number: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": new_id(),
+            "scope": "DSA-SAMPLE",
+            "subject": secrets.token_urlsafe(32),
+            "asked_at": growth.now,
+            "expires_at": growth.expires_at,
+        }
+        for _ in range(number)
+    ]
+
+
+def _windows(growth: Growth, number: int) -> list[dict[str, Any]]:
+    return [
+        {"scope": f"member {secrets.token_hex(8)}", "starts_at": growth.now, "used": 1, "expires_at": growth.expires_at}
+        for _ in range(number)
+    ]
 
 
 def counted(database: Database, row: type[Base], *conditions: Any) -> int:
