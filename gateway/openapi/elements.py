@@ -122,6 +122,14 @@ def problems(*errors: type[GatewayError], headers: Sequence[str] = ()) -> dict[i
     }
 
 
+def or_no_such_address(answers: Mapping[int, Json]) -> dict[int, Json]:
+    """Describe the same answers where a path parameter of another form than described names no address at all (404)."""
+    found = dict(answers)
+    described = dict(found[404])
+    described["content"] = {**described["content"], PROBLEM: {"schema": ref("schemas", "Problem")}}
+    return found | {404: described}
+
+
 def or_page(answers: Mapping[int, Json]) -> dict[int, Json]:
     """Describe the same answers as given where either a program or a person may ask: a page for a browser."""
     return {

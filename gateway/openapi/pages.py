@@ -15,6 +15,7 @@ from gateway.openapi.elements import (
     answer,
     body_of,
     operation,
+    or_no_such_address,
     or_page,
     page,
     parameter,
@@ -121,7 +122,7 @@ def auditor_doors() -> Json:
                 "One exchange",
                 page("What is known of it"),
                 parameters=(exchange, outcome, consumer, number),
-                errors=or_page(problems(FilterUnknown, PageUnknown, ExchangeNotFound)),
+                errors=or_no_such_address(or_page(problems(FilterUnknown, PageUnknown, ExchangeNotFound))),
             )
         },
         f"{one}/proof.json": {
@@ -130,7 +131,7 @@ def auditor_doors() -> Json:
                 "The proof of one exchange",
                 answer("A proof file", {JSON: proof}, headers=("Content-Disposition",)),
                 parameters=(exchange,),
-                errors=or_page(problems(ExchangeNotFound, NotYetPublished)),
+                errors=or_no_such_address(or_page(problems(ExchangeNotFound, NotYetPublished))),
             )
         },
         f"{one}/receipt.jwt": {
@@ -139,7 +140,7 @@ def auditor_doors() -> Json:
                 "The receipt of one exchange",
                 answer("The receipt", {"application/jwt": COMPACT_JWS}, headers=("Content-Disposition",)),
                 parameters=(exchange,),
-                errors=or_page(problems(ExchangeNotFound)),
+                errors=or_no_such_address(or_page(problems(ExchangeNotFound))),
             )
         },
     }
