@@ -15,6 +15,7 @@ from gateway.audit.checking.sources import HttpSource
 from gateway.audit.checking.verify import verify_log
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser, PageRefused
+from gateway.demo.errands import BLUE_BADGE, FREE_SCHOOL_MEALS, HOLIDAY_ACTIVITIES, VULNERABILITY, Errand
 from gateway.demo.layout import Layout
 from gateway.demo.people import PEOPLE
 from gateway.demo.world import DemoAccount
@@ -53,8 +54,12 @@ class Walk:
                 self.say(self._officer_signs_in(officer))
             with self._step("a record"):
                 self.say(self._ask_covered(officer))
+            with self._step("a check"):
+                self.say(self._ask_checks(officer))
             with self._step("a refusal"):
                 self.say(self._ask_uncovered(officer))
+            with self._step("an agreement that is over"):
+                self.say(self._ask_when_over(officer))
             with self._step("the auditor"):
                 proofs, told = self._auditor_looks(auditor)
                 self.say(told)
@@ -72,7 +77,7 @@ class Walk:
     def _step(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (PageRefused, GatewayError, requests.RequestException, LookupError) as error:
+        except (PageRefused, GatewayError, requests.RequestException, LookupError, ValueError) as error:
             raise StepFailed(f"{name}: {error}") from error
 
     def _discover(self) -> str:
@@ -90,12 +95,10 @@ class Walk:
         self._sign_in(browser, "officer")
         _require(browser.address.startswith(self.layout.portal), "the browser did not come back to the portal")
         _require("Benefits officer" in browser.text and "AAL2" in browser.text, "the portal does not know the officer")
-        return (
-            "ok  sign-in: the officer signed in at the gateway (password, code) and came back as benefits-officer, AAL2"
-        )
+        return "ok  sign-in: the officer signed in at the gateway (password, code) and came back with their roles, AAL2"
 
     def _ask_covered(self, browser: Browser) -> str:
-        text = self._ask(browser, ["eligible", "tier"])
+        text = self._ask(browser, FREE_SCHOOL_MEALS, ["eligible", "tier"])
         _require("The department’s answer" in text, "the question was not answered")
         for proof in (
             "the gateway signed this answer",
@@ -109,8 +112,24 @@ class Walk:
             "the department's signature, the gateway's and the receipt verify"
         )
 
+    def _ask_checks(self, browser: Browser) -> str:
+        text = self._ask(browser, BLUE_BADGE, ["moving_around", "planning_a_journey"])
+        _require("The department’s answer" in text, "the check was not answered")
+        enough, exactly = (_after(text, BLUE_BADGE.labels[name]) for name in ("moving_around", "planning_a_journey"))
+        _require((enough, exactly) == ("Yes", "No"), "the checks came out otherwise")
+        return (
+            "ok  check: a Blue Badge rule is met = Yes, another = No, computed by the gateway; "
+            "neither points nor thresholds reached the council"
+        )
+
+    def _ask_when_over(self, browser: Browser) -> str:
+        for errand, code in ((VULNERABILITY, "agreement_expired"), (HOLIDAY_ACTIVITIES, "agreement_suspended")):
+            text = self._ask(browser, errand, [errand.covered[0][0]])
+            _require("The question was refused" in text and code in text, f"not refused with {code}")
+        return "ok  refusal: one agreement has expired, another is suspended; nothing is asked under either"
+
     def _ask_uncovered(self, browser: Browser) -> str:
-        text = self._ask(browser, ["eligible", "award_amount"])
+        text = self._ask(browser, FREE_SCHOOL_MEALS, ["eligible", "award_amount"])
         _require("The question was refused" in text and "field_not_covered" in text, "the question was not refused")
         _require("the receipt is the gateway's" in text, "the refusal has no receipt")
         return (
@@ -139,9 +158,9 @@ class Walk:
         verdict = verify(path, self.public_keys)
         return f"ok  proof: the {verdict.receipt.outcome} exchange is in the log ({path}, checked offline)"
 
-    def _ask(self, browser: Browser, fields: list[str]) -> str:
+    def _ask(self, browser: Browser, errand: Errand, fields: list[str]) -> str:
         person = PEOPLE[0]
-        browser.open(f"{self.layout.portal}/ask")
+        browser.open(f"{self.layout.portal}/ask/{errand.slug}")
         return browser.submit(
             {
                 "family_name": person.family_name,
@@ -189,6 +208,12 @@ class Walk:
                 path = self.layout.world_dir / f"proof-{exchange}.json"
                 path.write_bytes(content)
                 return path
+
+
+def _after(text: str, label: str) -> str:
+    """Return the line of a page's words that follows this one."""
+    lines = text.splitlines()
+    return lines[lines.index(label) + 1]
 
 
 def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument

@@ -1,16 +1,17 @@
-"""The council's portal: an ordinary OpenID relying party on Authlib's client, and `gateway.sdk`'s consumer.
+"""The desks at which officers ask: ordinary OpenID relying parties on Authlib's client, and `gateway.sdk`'s consumer.
 
-Tokens stay on the server; the browser holds only the name of its session. The portal is one process, so a dictionary
+Each member that asks has a desk of its own: its own client, key and sessions. The council's is at the portal's root.
+Tokens stay on the server; the browser holds only the name of its session. All desks are one process, so a dictionary
 is session store enough.
 """
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 import structlog
@@ -18,14 +19,18 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.flask_client import FlaskOAuth2App, OAuth
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
-from flask import Blueprint, Flask, g, redirect, render_template, request, session
+from flask import Blueprint, Flask, g, redirect, render_template, request, session, url_for
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.clock import SystemClock, parse_rfc3339
-from gateway.demo.forms import COVERED_FIELDS, UNCOVERED_FIELDS, AskForm
-from gateway.demo.layout import PORTAL_CLIENT, PURPOSE, SERVICE
+from gateway.demo.errands import ERRANDS, Errand
+from gateway.demo.forms import AskForm
+from gateway.demo.members import member_of
+from gateway.demo.systems import DESKS, Desk
 from gateway.errors import GatewayError
 from gateway.sdk.consumer import Answer, AnswerNotBelievable, Consumer, NotAnswered, Refusal
 from gateway.sdk.metadata import GatewayUnreachable
@@ -38,9 +43,10 @@ from gateway.web.problems import install_problems
 from gateway.wire.receipts import Receipt
 from gateway.wire.signer import PrivateKeySigner
 
-log = structlog.get_logger("gateway.demo.portal")
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
-LABELS = dict((*COVERED_FIELDS, *UNCOVERED_FIELDS))
+log = structlog.get_logger("gateway.demo.portal")
 
 
 class GatewaySession(OAuth2Session):
@@ -95,9 +101,10 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portal:
-    """The portal's parts."""
+    """The parts of one desk; `address` is where it is, `errands` what it offers, by slug."""
 
-    origin: str
+    address: str
+    errands: Mapping[str, Errand]
     issuer: str
     oauth: Any
     consumer: Consumer
@@ -110,8 +117,11 @@ class Portal:
         return render_template(
             "demo/portal_home.html",
             officer=shown,
-            sign_in_url="/sign-in",
-            ask_url="/ask",
+            sign_in_url=url_for("portal.sign_in"),
+            errands=[
+                {"title": errand.title, "about": errand.about, "href": url_for("portal.ask", slug=errand.slug)}
+                for errand in self.errands.values()
+            ],
             gateway_name="the gateway",
             **self._frame(officer),
         )
@@ -119,7 +129,7 @@ class Portal:
     def sign_in(self) -> AnyResponse:
         """Send the browser to the gateway (code flow, PKCE, and a token for asking)."""
         redirected: AnyResponse = self.oauth.gateway.authorize_redirect(
-            f"{self.origin}/callback", resource=f"{self.issuer}/sharing/v1"
+            f"{self.address}/callback", resource=f"{self.issuer}/sharing/v1"
         )
         return redirected
 
@@ -144,34 +154,48 @@ class Portal:
         )
         session.clear()
         session["officer"] = self.sessions.begin(officer)
-        return redirect("/", 303)
+        return redirect(url_for("portal.home"), 303)
 
     def sign_out(self) -> AnyResponse:
         """Forget the officer here."""
         if SignOutForm().validate_on_submit():
             self.sessions.end(session.get("officer"))
             session.clear()
-        return redirect("/", 303)
+        return redirect(url_for("portal.home"), 303)
 
-    def ask(self) -> AnyResponse | str | tuple[str, int]:
-        """Ask the department, and show what it answered or why not."""
+    def choose(self) -> AnyResponse:
+        """Send whoever is signed in to where errands are chosen, and others to sign in."""
+        return redirect(url_for("portal.home" if self._officer() else "portal.sign_in"), 303)
+
+    def ask(self, slug: str) -> AnyResponse | str | tuple[str, int]:
+        """Ask the department about one errand, and show what it answered or why not."""
+        errand = self.errands.get(slug)
+        if errand is None:
+            raise NotFound
         officer = self._officer()
         if officer is None:
-            return redirect("/sign-in", 303)
-        form = AskForm(today=SystemClock().now().date())
+            return redirect(url_for("portal.sign_in"), 303)
+        form = AskForm(today=SystemClock().now().date(), errand=errand)
         if not form.validate_on_submit():
-            page = render_template("demo/portal_ask.html", form=form, back_href="/", **self._frame(officer))
+            page = render_template(
+                "demo/portal_ask.html",
+                form=form,
+                errand=errand,
+                back_href=url_for("portal.home"),
+                **self._frame(officer),
+            )
             return page, 400 if form.is_submitted() else 200
-        birthdate = form.birthdate.data.isoformat() if form.birthdate.data else ""
         answer = self.consumer.ask(
-            service=SERVICE,
-            purpose=PURPOSE,
-            subject={"match": {"family_name": form.family_name.data, "birthdate": birthdate, "nino": form.nino.data}},
+            service=errand.service,
+            purpose=errand.purpose,
+            subject={"match": form.described()},
             fields=form.fields.data or (),
             case_reference=form.case_reference.data,
             access_token=officer.access_token,
         )
-        return _answered(answer, case_reference=form.case_reference.data or "", frame=self._frame(officer))
+        return _answered(
+            answer, errand=errand, case_reference=form.case_reference.data or "", frame=self._frame(officer)
+        )
 
     def _officer(self) -> SignedInOfficer | None:
         return self.sessions.find(session.get("officer"))
@@ -179,20 +203,22 @@ class Portal:
     def _frame(self, officer: SignedInOfficer | None) -> dict[str, Any]:
         if officer is None:
             return {}
-        return {"signed_in_as": officer.name, "sign_out_url": "/sign-out", "sign_out_form": SignOutForm()}
+        return {
+            "signed_in_as": officer.name,
+            "sign_out_url": url_for("portal.sign_out"),
+            "sign_out_form": SignOutForm(),
+        }
 
 
-def _answered(answer: Answer | Refusal, *, case_reference: str, frame: dict[str, Any]) -> str:
+def _answered(answer: Answer | Refusal, *, errand: Errand, case_reference: str, frame: dict[str, Any]) -> str:
     receipt = _receipt(answer.receipt)
+    shown: dict[str, Any] = {"errand": errand.title, "case_reference": case_reference, "checks": answer.verified}
+    again = {"ask_url": url_for("portal.ask", slug=errand.slug), "home_url": url_for("portal.home")}
     if isinstance(answer, Refusal):
-        refusal = {"rules": answer.rules, "checks": answer.verified, "case_reference": case_reference}
-        return render_template("demo/portal_refused.html", refusal=refusal, receipt=receipt, ask_url="/ask", **frame)
-    shown = {
-        "fields": [(LABELS.get(name, name), _words(value)) for name, value in answer.fields.items()],
-        "checks": answer.verified,
-        "case_reference": case_reference,
-    }
-    return render_template("demo/portal_answer.html", answer=shown, receipt=receipt, ask_url="/ask", **frame)
+        refusal = shown | {"rules": answer.rules}
+        return render_template("demo/portal_refused.html", refusal=refusal, receipt=receipt, **again, **frame)
+    found = shown | {"fields": [(errand.labels.get(name, name), _words(v)) for name, v in answer.fields.items()]}
+    return render_template("demo/portal_answer.html", answer=found, receipt=receipt, **again, **frame)
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:
@@ -213,19 +239,30 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
 def _words(value: object) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
     return "None" if value is None else str(value)
 
 
-def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flask:
-    """Return the portal; gunicorn calls this."""
+def make_app(keys_dir: str, issuer: str, origin: str, ca_file: str = "") -> "WSGIApplication":
+    """Return every desk, each under its path; gunicorn calls this."""
     configure_logs("WARNING")
-    pem = Path(key_file).read_bytes()
+    apps: dict[str, WSGIApplication] = {
+        desk.path: _desk_app(desk, Path(keys_dir), issuer=issuer, origin=origin, ca_file=ca_file) for desk in DESKS
+    }
+    return DispatcherMiddleware(apps.pop(""), apps)
+
+
+def _desk_app(desk: Desk, keys_dir: Path, *, issuer: str, origin: str, ca_file: str) -> Flask:
+    pem = (keys_dir / f"{desk.client_id}.pem").read_bytes()
     signer = PrivateKeySigner.from_pem(pem)
     app = Flask("gateway.demo", static_folder=None)
     app.secret_key = secrets.token_bytes(32)
     https = origin.startswith("https:")
     app.config.update(
-        SESSION_COOKIE_NAME="__Host-blackburn-portal" if https else "blackburn-portal-insecure",
+        # __Host- asks for the path "/", so what tells the desks' cookies apart is their name.
+        SESSION_COOKIE_NAME=f"__Host-{desk.client_id}" if https else f"{desk.client_id}-insecure",
+        SESSION_COOKIE_PATH="/",
         SESSION_COOKIE_SECURE=https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -233,12 +270,13 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
     )
     install_headers(app, https=https)
     install_problems(app)
-    install_pages(app, demonstration=True, wordmark="Blackburn with Darwen Borough Council", theme="council")
+    install_pages(app, demonstration=True, wordmark=member_of(desk.member).name, theme="council")
     portal = Portal(
-        origin=origin,
+        address=f"{origin}{desk.path}",
+        errands={errand.slug: errand for errand in ERRANDS[desk.member]},
         issuer=issuer,
-        oauth=_oauth(app, pem=pem.decode(), signer=signer, issuer=issuer, ca_file=ca_file),
-        consumer=Consumer(issuer, PORTAL_CLIENT, signer, ca_file=Path(ca_file) if ca_file else None),
+        oauth=_oauth(app, desk.client_id, pem=pem.decode(), signer=signer, issuer=issuer, ca_file=ca_file),
+        consumer=Consumer(issuer, desk.client_id, signer, ca_file=Path(ca_file) if ca_file else None),
         sessions=Sessions(),
     )
     routes: tuple[tuple[str, Callable[..., Any], list[str]], ...] = (
@@ -246,7 +284,8 @@ def make_app(key_file: str, issuer: str, origin: str, ca_file: str = "") -> Flas
         ("/sign-in", portal.sign_in, ["GET"]),
         ("/callback", portal.callback, ["GET"]),
         ("/sign-out", portal.sign_out, ["POST"]),
-        ("/ask", portal.ask, ["GET", "POST"]),
+        ("/ask", portal.choose, ["GET"]),
+        ("/ask/<slug>", portal.ask, ["GET", "POST"]),
     )
     pages = Blueprint("portal", __name__, template_folder="templates")
     for rule, view, methods in routes:
@@ -284,7 +323,7 @@ def _message(title: str, *paragraphs: str, status: int) -> tuple[str, int]:
     return page, status
 
 
-def _oauth(app: Flask, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_file: str) -> Any:
+def _oauth(app: Flask, client_id: str, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_file: str) -> Any:
     oauth: Any = OAuth(app)
     kwargs: dict[str, Any] = {
         "scope": "openid profile",
@@ -298,7 +337,7 @@ def _oauth(app: Flask, *, pem: str, signer: PrivateKeySigner, issuer: str, ca_fi
     oauth.register(
         "gateway",
         client_cls=GatewayProvider,
-        client_id=PORTAL_CLIENT,
+        client_id=client_id,
         client_secret=ECKey.import_key(pem),
         server_metadata_url=f"{issuer}/.well-known/openid-configuration",
         client_auth_methods=[assertion],

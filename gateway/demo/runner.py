@@ -22,7 +22,7 @@ from rich.text import Text
 
 from gateway.children import end_child, start_child
 from gateway.clock import SystemClock
-from gateway.demo.layout import PORTAL_CLIENT, Layout
+from gateway.demo.layout import Layout
 from gateway.demo.world import DemoAccount
 from gateway.errors import GatewayError, Kind
 from gateway.settings import Settings, process_environment
@@ -70,8 +70,8 @@ def running(layout: Layout, settings: Settings | None = None) -> Iterator[Mappin
         f"{ca_file!r})"
     )
     portal = (
-        f"gateway.demo.portal:make_app({str(layout.key_file(PORTAL_CLIENT))!r}, {layout.gateway!r}, "
-        f"{layout.portal!r}, {ca_file!r})"
+        f"gateway.demo.portal:make_app({str(layout.world_dir / 'keys')!r}, {layout.gateway!r}, {layout.portal!r}, "
+        f"{ca_file!r})"
     )
     commands = {
         "gateway": [sys.executable, "-m", "gateway", "serve"],

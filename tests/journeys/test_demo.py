@@ -19,12 +19,12 @@ from gateway.audit.checking.sources import FileSource
 from gateway.audit.checking.verify import verify_log
 from tests.kit.processes import Child, Processes, Running, free_port, kill
 
-STEPS = ("discovery", "sign-in", "record", "refusal", "auditor", "log", "proof", "proof")
+STEPS = ("discovery", "sign-in", "record", "check", "refusal", "refusal", "auditor", "log", "proof", "proof")
 READY_SECONDS = 120
 STOP_SECONDS = 30
 ALL_PROCESSES = 9
 FEW = "20000"
-"""At this scale there are 32 officers and 68 others: enough to see that they are written."""
+"""At this scale there are 32 officers and as many others: enough to see that they are written."""
 
 
 def free_ports() -> int:

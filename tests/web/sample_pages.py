@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask, render_template, request
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from gateway.demo.errands import IDENTITY
 from gateway.demo.forms import AskForm
 from gateway.identity.forms import SecurityCodeForm, SignInForm
 from gateway.oidc.authorization.forms import ConsentForm
@@ -304,11 +305,15 @@ GATEWAY_PAGES = (
         if isinstance(page, error_pages.ErrorPage)
     ),
 )
+ERRANDS = (
+    {"title": "Free school meals", "about": "Whether a parent’s benefits entitle a child.", "href": "/ask"},
+    {"title": "Identity check", "about": "Whether what a person says of themselves agrees.", "href": "/ask-more"},
+)
 PORTAL_PAGES = (
     SamplePage(
         path="/",
         template="demo/portal_home.html",
-        context={"officer": None, "sign_in_url": "/sign-in", "ask_url": "/ask", "gateway_name": "Gateway"},
+        context={"officer": None, "sign_in_url": "/sign-in", "errands": ERRANDS, "gateway_name": "Gateway"},
     ),
     SamplePage(
         path="/signed-in",
@@ -316,7 +321,7 @@ PORTAL_PAGES = (
         context={
             "officer": SimpleNamespace(name="Olive Testcase", roles=("Benefits officer",), acr="AAL2"),
             "sign_in_url": "/sign-in",
-            "ask_url": "/ask",
+            "errands": ERRANDS,
             "gateway_name": "Gateway",
         },
         signed_in_as="Olive Testcase",
@@ -330,16 +335,26 @@ PORTAL_PAGES = (
         signed_in_as="Olive Testcase",
     ),
     SamplePage(
+        path="/ask-more",
+        current="Ask about a person",
+        template="demo/portal_ask.html",
+        context={"back_href": "/"},
+        form=lambda: AskForm(today=date(2026, 6, 4), errand=IDENTITY),
+        signed_in_as="Olive Testcase",
+    ),
+    SamplePage(
         path="/answer",
         template="demo/portal_answer.html",
         context={
             "answer": SimpleNamespace(
+                errand="Free school meals",
                 case_reference="FSM/2026/00017",
                 fields=[("Free school meals can be given", "Yes"), ("Tier", "targeted")],
                 checks=CHECKS,
             ),
             "receipt": RECEIPT,
             "ask_url": "/ask",
+            "home_url": "/",
         },
         signed_in_as="Olive Testcase",
     ),
@@ -347,7 +362,9 @@ PORTAL_PAGES = (
         path="/refused",
         template="demo/portal_refused.html",
         context={
-            "refusal": SimpleNamespace(case_reference="FSM/2026/00018", rules=RULES, checks=CHECKS[1:]),
+            "refusal": SimpleNamespace(
+                errand="Blue Badge", case_reference="FSM/2026/00018", rules=RULES, checks=CHECKS[1:]
+            ),
             "receipt": SimpleNamespace(
                 **{
                     **vars(RECEIPT),
@@ -358,6 +375,7 @@ PORTAL_PAGES = (
                 }
             ),
             "ask_url": "/ask",
+            "home_url": "/",
         },
         signed_in_as="Olive Testcase",
     ),
