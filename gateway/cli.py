@@ -24,13 +24,15 @@ from gateway.oidc.clients.command_context import ClientsContext
 from gateway.oidc.clients.commands import clients_group
 from gateway.outbox.commands import OutboxContext, outbox_group
 from gateway.policy.commands import policy_group
+from gateway.policy.past import PolicyContext
 from gateway.purge_command import purge_command
 from gateway.serve import serve
 from gateway.settings import Settings, chosen_policies_dir, load_settings
 from gateway.sharing.agreements.commands import AgreementsContext, agreements_group
-from gateway.sharing.agreements.policy_bases import load_policy_bases
+from gateway.sharing.agreements.policy_bases import load_policy_bases, load_proposed_agreement
 from gateway.sharing.catalogue.commands import ServicesContext, services_group
 from gateway.sharing.evidence.commands import evidence_group
+from gateway.sharing.exchange.past_decisions import ExchangeDecisions
 from gateway.sharing.exchange.people_commands import PeopleContext, objections_group, restrictions_group
 from gateway.sharing.exchange.subjects import Translator
 from gateway.signing.commands import KeysContext, key_commands
@@ -242,6 +244,11 @@ def _people_context() -> PeopleContext:
     )
 
 
+def _policy_context() -> PolicyContext:
+    gateway = _gateway()
+    return PolicyContext(database=gateway.database, audit=gateway.audit, clock=gateway.clock, past=ExchangeDecisions())
+
+
 def _outbox_context() -> OutboxContext:
     gateway = _gateway()
     return OutboxContext(database=gateway.database, audit=gateway.audit, clock=gateway.clock)
@@ -279,4 +286,11 @@ main.add_command(outbox_group(_outbox_context))
 main.add_command(restrictions_group(_people_context))
 main.add_command(services_group(_services_context))
 main.add_command(purge_command(_gateway))
-main.add_command(policy_group(chosen_policies_dir, load_policy_bases))
+main.add_command(
+    policy_group(
+        chosen_policies_dir,
+        load_policy_bases,
+        load_agreement=load_proposed_agreement,
+        open_gateway=_policy_context,
+    )
+)

@@ -1,6 +1,6 @@
-"""`gateway policy …`: check the policies, run their decision tables, say what a rule means."""
+"""`gateway policy …`: check the policies, run their decision tables, explain decisions, compare proposals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -8,18 +8,27 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.errors import GatewayError
+from gateway.policy.diff_command import LoadProposedAgreement, diff_command
 from gateway.policy.engine import PolicyEngine
-from gateway.policy.tables import AgreementBase, load_tables, rules_without_a_case, run_tables
-
-LoadBases = Callable[[Path], Mapping[str, AgreementBase]]
-"""Reads and checks the services and agreements of a policies folder; agreements by name (`DSA-003.1`)."""
+from gateway.policy.explain_command import LoadBases, explain_command
+from gateway.policy.past import OpenGateway
+from gateway.policy.tables import load_tables, rules_without_a_case, run_tables
 
 Folder = Callable[[Callable[..., None]], Callable[..., None]]
 """The `--policies` option, which every command takes."""
 
 
-def policy_group(policies_dir: Callable[[], Path], load_bases: LoadBases) -> click.Group:
-    """Return the command group; `policies_dir` is asked only where `--policies` is not given."""
+def policy_group(
+    policies_dir: Callable[[], Path],
+    load_bases: LoadBases,
+    *,
+    load_agreement: LoadProposedAgreement,
+    open_gateway: OpenGateway,
+) -> click.Group:
+    """Return the command group; `policies_dir` is asked only where `--policies` is not given.
+
+    `open_gateway` is called by what looks at past decisions alone.
+    """
     folder = click.option(
         "--policies",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -29,11 +38,15 @@ def policy_group(policies_dir: Callable[[], Path], load_bases: LoadBases) -> cli
 
     @click.group("policy")
     def group() -> None:
-        """The policies: check them, test them, explain their rules. Nothing here needs a running gateway."""
+        """The policies: check them, test them, explain decisions, see what a proposal would have changed.
+
+        Nothing here needs a running gateway; past decisions are read from its database.
+        """
 
     group.add_command(_validate_command(folder, load_bases))
     group.add_command(_test_command(folder, load_bases))
-    group.add_command(_explain_command(folder))
+    group.add_command(explain_command(folder, load_bases, open_gateway))
+    group.add_command(diff_command(policies_dir, load_agreement, open_gateway))
     return group
 
 
@@ -85,33 +98,3 @@ def _test_command(folder: Folder, load_bases: LoadBases) -> click.Command:
             raise click.exceptions.Exit(1)
 
     return test
-
-
-def _explain_command(folder: Folder) -> click.Command:
-    @click.command("explain")
-    @folder
-    @click.argument("name", required=False)
-    def explain(policies: Path, name: str | None) -> None:
-        """Say what a rule means: NAME is its @id or its code, as a refusal gives them. Without NAME, list them all.
-
-        \b
-          gateway policy explain agreement_expired
-        """  # noqa: D301 - click wants the very character \b before lines it must not wrap
-        try:
-            engine = PolicyEngine.load(policies)
-        except GatewayError as error:
-            raise click.ClickException(error.public) from error
-        reasons = engine.registers.reasons
-        if name is None:
-            for rule, reason in reasons.items():
-                click.echo(f"{reason.code:34} {rule:38} {reason.title}")
-            return
-        found = next((reason for reason in reasons.values() if name in (reason.rule, reason.code)), None)
-        if found is None:
-            raise click.ClickException(f"there is no rule {name}; without a name all are listed")
-        click.echo(f"{found.title}\n\ncode: {found.code}\nrule: {found.rule}")
-        if found.about_subject:
-            click.echo("The consumer is told no_record instead: this would tell something about the person.")
-        click.echo(f"\n{engine.rules[found.rule]}")
-
-    return explain

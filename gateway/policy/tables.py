@@ -57,6 +57,21 @@ def load_tables(policies_dir: Path, bases: Mapping[str, AgreementBase]) -> tuple
     return tuple(cases)
 
 
+def imagined(
+    policies_dir: Path, bases: Mapping[str, AgreementBase], *, agreement: str, change: Mapping[str, Any]
+) -> DecisionInputs:
+    """Return a request like the one that an agreement's decision table begins with, but for `change`.
+
+    Raises `PolicyInvalid` where there is no such table, or a change that does not fit the facts.
+    """
+    for path in sorted((policies_dir / "tests").glob("*.yaml")):
+        table = load_document(path)
+        if isinstance(table, dict) and table.get("agreement") == agreement and agreement in bases:
+            case = {"name": "an imagined request", "change": change, "permit": []}
+            return _cases({**table, "cases": [case]}, bases, source=path.name)[0].inputs
+    raise PolicyInvalid(f"there is no decision table for an agreement {agreement}")
+
+
 def run_tables(engine: PolicyEngine, cases: Iterable[Case]) -> tuple[Outcome, ...]:
     """Decide every case."""
     return tuple(Outcome(case=case, decided=describe(engine.decide(case.inputs))) for case in cases)
