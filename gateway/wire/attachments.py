@@ -11,8 +11,8 @@ from typing import Any
 from gateway.wire.encoding import b64url_encode
 
 MARK = "x-attachment"
-DIGEST = r"^[A-Za-z0-9_-]{43}$"
-"""32 bytes, base64url without padding."""
+DIGEST = r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"
+"""32 bytes, base64url without padding: the last character has two bits that no byte uses, and they are zero."""
 _BESIDE = {MARK, "description", "title"}
 # RFC 6838 §4.2, without parameters: what is compared must have one spelling.
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
@@ -64,7 +64,8 @@ def _schema_of_value(types: tuple[str, ...]) -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["digest", "size", "type"],
         "properties": {
-            "digest": {"type": "string", "pattern": DIGEST},
+            # The length once more: to some, a pattern's end is also before a last line feed.
+            "digest": {"type": "string", "pattern": DIGEST, "maxLength": 43},
             "size": {"type": "integer", "minimum": 0},
             "type": {"enum": list(types)},
         },
