@@ -18,11 +18,13 @@ from tests.kit.policies import POLICIES
 from tests.policy.test_commands import replace_in, run
 
 ENGINE = PolicyEngine.load(POLICIES)
-BASES = load_policy_bases(POLICIES)
+PERMITTED = imagined(POLICIES, load_policy_bases(POLICIES), agreement="DSA-003.1", change={}).to_document()
 
 
 def inputs(**change: Any) -> DecisionInputs:
-    return imagined(POLICIES, BASES, agreement="DSA-003.1", change=change)
+    """The facts of a permitted request; each change replaces some of a group, or a whole group by None."""
+    changed = {name: None if value is None else PERMITTED[name] | value for name, value in change.items()}
+    return DecisionInputs.from_document(PERMITTED | changed)
 
 
 def states(explanation: Explanation) -> Mapping[str, str]:

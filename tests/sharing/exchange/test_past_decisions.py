@@ -31,12 +31,14 @@ from tests.kit.clock import MIDDAY, FrozenClock
 from tests.kit.policies import POLICIES
 
 ENGINE = PolicyEngine.load(POLICIES)
-BASES = load_policy_bases(POLICIES)
+PERMITTED = imagined(POLICIES, load_policy_bases(POLICIES), agreement="DSA-003.1", change={}).to_document()
 AGREEMENT = POLICIES / "agreements" / "DSA-003.1.yaml"
 
 
 def facts(**change: Any) -> DecisionInputs:
-    return imagined(POLICIES, BASES, agreement="DSA-003.1", change=change)
+    """The facts of a permitted request; each change replaces some of a group, or a whole group by None."""
+    changed = {name: None if value is None else PERMITTED[name] | value for name, value in change.items()}
+    return DecisionInputs.from_document(PERMITTED | changed)
 
 
 class Undone(Exception):
