@@ -256,13 +256,24 @@ def world(
     _databases: Callable[[], AbstractContextManager[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["World"]:
     """A whole running gateway, shared by the tests of this worker: what a test changes, it makes for itself first."""
-    from tests.kit.world import running_world  # noqa: PLC0415 - a test of pure formats need not pay for all of it.
+    from tests.kit.processes import free_port  # noqa: PLC0415 - a test of pure formats need not pay for all of it.
+    from tests.kit.world import running_world  # noqa: PLC0415 - as above
 
     folder = tmp_path_factory.mktemp("world")
     with (
         _databases() as url,
         processes(folder / "logs") as group,
         # It stays up for minutes, during most of which nothing is to be published: looking often would take time.
-        running_world(folder / "state", url, group, log_level="DEBUG", sequencer_interval=0.3) as running,
+        running_world(
+            folder / "state",
+            url,
+            group,
+            log_level="DEBUG",
+            sequencer_interval=0.3,
+            # Tests wait for a provider that was left alone to be asked again.
+            provider_pause=1.0,
+            # Where a test may serve a provider of its own: `world.own_provider`.
+            more_providers=(f"localhost:{free_port()}",),
+        ) as running,
     ):
         yield running

@@ -62,6 +62,8 @@ def assert_fails(world: World, asking: Asking, *, status: int, code: str) -> Htt
         ("not-json", 502, "provider_answer_invalid"),
         ("error", 502, "provider_error"),
         ("redirect", 502, "provider_refused"),
+        ("future-record", 502, "provider_answer_invalid"),
+        ("html", 502, "provider_answer_invalid"),
     ],
 )
 def test_an_answer_that_cannot_be_believed(world: World, behaviour: str, status: int, code: str) -> None:
@@ -74,6 +76,63 @@ def test_an_answer_that_cannot_be_believed(world: World, behaviour: str, status:
     # What the department said, or let slip, stays with the gateway.
     for slipped in (b"QQ123456C", b"54210", b"targeted", b"<html>", b"database"):
         assert slipped not in response.body
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        ("gzip-bomb", "provider_answer_invalid"),
+        ("endless-headers", "provider_answer_too_large"),
+        ("interim-flood", "provider_answer_too_large"),
+        ("cut-short", "provider_unreachable"),
+        ("http-1-0-cut-short", "provider_answer_unsigned"),
+        ("not-http", "provider_unreachable"),
+        ("closes-at-once", "provider_unreachable"),
+        ("signed-by-the-council", "provider_answer_unsigned"),
+    ],
+)
+def test_a_server_that_breaks_http(world: World, behaviour: str, code: str) -> None:
+    asking = world.asking()
+    path = f"/{behaviour}/{asking.service}"
+    set_endpoint(world, asking, world.raw.address + path)
+    assert_fails(world, asking, status=502, code=code)
+    # It had the question: whatever became of the answer, nobody asks for it twice.
+    assert len(world.raw.received_at(path)) == 1
+
+
+@pytest.mark.parametrize("behaviour", ["http-1-0", "interim-first"])
+def test_a_server_that_uses_an_old_form_of_http(world: World, behaviour: str) -> None:
+    asking = world.asking()
+    set_endpoint(world, asking, f"{world.raw.address}/{behaviour}")
+    assert world.send(world.signed(world.body(asking))).status == 200
+
+
+def test_a_server_that_does_not_speak_tls(world: World) -> None:
+    asking = world.asking()
+    set_endpoint(world, asking, f"https://{world.raw.place}/good")
+    assert_fails(world, asking, status=502, code="provider_unreachable")
+
+
+def test_an_answer_to_an_earlier_question(world: World) -> None:
+    asking = world.asking("replayed")
+    assert world.send(world.signed(world.body(asking))).status == 200
+    assert_fails(world, asking, status=502, code="provider_answer_unsigned")
+
+
+def test_a_kept_connection_that_was_closed_is_no_failure(world: World) -> None:
+    """Nobody can have acted on what was sent into it: the same question goes out once more, signed anew."""
+    asking = world.asking()
+    path = f"/kept-then-closed/{asking.service}"
+    set_endpoint(world, asking, world.raw.address + path)
+    for _ in range(20):  # until a worker uses its connection again
+        assert world.send(world.signed(world.body(asking))).status == 200
+        if any(received.kept for received in world.raw.received_at(path)):
+            break
+    received = world.raw.received_at(path)
+    lost = next(one for one in received if one.kept)
+    again = [one for one in received if one.question == lost.question]
+    assert [one.kept for one in again] == [True, False]
+    assert again[0].headers["Signature-Input"] != again[1].headers["Signature-Input"]
 
 
 def test_a_provider_that_is_down(world: World) -> None:

@@ -19,6 +19,7 @@ from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_resp
 from gateway.wire.sd_jwt import issue_sd_jwt
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.attaching_department import PREFIX, AttachingDepartment
+from tests.kit.computing_department import PREFIXES, ComputingDepartment
 
 JSON = {"Content-Type": "application/json"}
 
@@ -36,6 +37,7 @@ class HostileProvider:
         self._attaching = AttachingDepartment(
             signer=self.signer, gateway=gateway, origin=origin, folder=self._gates / "documents"
         )
+        self._computing = ComputingDepartment(signer=self.signer, gateway=gateway, origin=origin, notes=self._gates)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         behaviour = environ["PATH_INFO"].strip("/").partition("/")[0]
@@ -44,6 +46,8 @@ class HostileProvider:
             return [b"{}"]
         if behaviour.startswith(PREFIX):
             return self._attaching(environ, start_response)
+        if behaviour.startswith(PREFIXES):
+            return self._computing(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         question = json.loads(body)
         self._note(question)

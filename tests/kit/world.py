@@ -45,8 +45,10 @@ from gateway.wire.jws import issue_jwt, unverified_claims
 from gateway.wire.leaves import Leaf
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_request
 from gateway.wire.signer import PrivateKeySigner
+from tests.kit.hostile_provider import HostileProvider
 from tests.kit.log import assert_log_verifies
 from tests.kit.processes import Processes, Running, free_port
+from tests.kit.raw_provider import RawProvider
 
 ADA = PEOPLE[0]
 ADA_MATCH = {"family_name": ADA.family_name, "birthdate": ADA.birthdate.isoformat(), "nino": ADA.nino}
@@ -86,6 +88,8 @@ class World:
     processes: Mapping[str, Any]
     department: Running | None = None
     """The hostile department's server."""
+    raw: RawProvider = field(repr=False)
+    """A department whose server breaks HTTP itself."""
     _tokens: dict[tuple[str, ...], tuple[str, datetime]] = field(default_factory=dict, repr=False)
 
     # --- Who is here
@@ -119,6 +123,11 @@ class World:
     def consumer(self) -> Consumer:
         """The council's consumer client."""
         return Consumer(self.issuer, PORTAL_CLIENT, self.signer(PORTAL_CLIENT), ca_file=self.layout.ca_file)
+
+    @property
+    def own_provider(self) -> str:
+        """A `host:port` on loopback that the gateway may call, for a provider of a test's own."""
+        return self.layout.more_providers[-1]
 
     def public_keys_file(self) -> Path:
         """The keys with which outsiders verify, as a file."""
@@ -452,7 +461,7 @@ def prepared_world(
     `changes` replace settings of the gateway, `layout_changes` fields of the layout; `more_providers` are further
     `host:port` on loopback that the gateway may call.
     """
-    hostile_port = free_port()
+    hostile_port, raw = free_port(), RawProvider()
     layout = Layout(
         state_dir=state_dir,
         policies_dir=PROJECT / "policies",
@@ -460,7 +469,7 @@ def prepared_world(
         provider_port=free_port(),
         portal_port=free_port(),
         database_url=database_url,
-        more_providers=(f"localhost:{hostile_port}", *more_providers),
+        more_providers=(f"localhost:{hostile_port}", raw.place, *more_providers),
         **(layout_changes or {}),
     )
     # Answered as in production, where errors explain nothing and every address that may be called is named in full.
@@ -485,8 +494,19 @@ def prepared_world(
             hostile=hostile,
             gates=gates,
             processes={},
+            raw=raw,
         )
+        stack.callback(raw.stop)
         world.accounts = build_world(world.tools, layout)
+        raw.department = HostileProvider(
+            database=str(layout.records_file(DWP)),
+            key_file=str(layout.key_file(PROVIDER_CLIENT)),
+            gateway=layout.gateway,
+            origin=raw.address,
+            gates=str(gates),
+        )
+        raw.signer = world.signer(PORTAL_CLIENT)
+        raw.start()
         application = (
             f"tests.kit.hostile_provider:make_app({str(layout.records_file(DWP))!r}, "
             f"{str(layout.key_file(PROVIDER_CLIENT))!r}, {layout.gateway!r}, {hostile!r}, {str(gates)!r})"
