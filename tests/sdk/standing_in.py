@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from gateway.sdk.metadata import METADATA_PATH, GatewayDocuments
+from gateway.sdk.metadata import METADATA_PATH, SERVER_METADATA_PATH, GatewayDocuments
 from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import EXCHANGE_TAG, RECORD_TYP
 from gateway.wire.message_signatures import Binding, HttpRequest, HttpResponse, sign_response
@@ -66,6 +66,8 @@ class StandIn:
                 "member_jwks_uri": f"{ISSUER}/sharing/v1/members/{{member}}/jwks.json",
                 "log_vkey": "gateway.example/log+00000000+AAAA",
             }
+        if path == SERVER_METADATA_PATH:
+            return {"issuer": self.issuer_stated, "authorization_endpoint": f"{ISSUER}/authorize"}
         if path == "/sharing/v1/jwks.json":
             return {"keys": [(self.published or self.signer).public_jwk()]}
         if path == f"/sharing/v1/members/{PROVIDER}/jwks.json":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.sdk.__main__ import main
+from gateway.sdk.cli import main
 from gateway.sdk.evidence import Brought, load_brought, reveal, settle
 from gateway.wire.canonical import canonical_json
 from gateway.wire.errors import ProofFailed

@@ -54,6 +54,7 @@ def add(verbs: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an option that is not there must not be taken for another
     )
     parser.add_argument("service", help="what to ask, such as dwp/free-school-meals/v1")
     parser.add_argument("--purpose", required=True, help="why, as in the agreement")

@@ -31,6 +31,7 @@ def add(verbs: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an option that is not there must not be taken for another
     )
     new.add_argument("file", type=Path, metavar="FILE", help="where the private key goes; must not exist")
     new.add_argument("--alg", choices=("ES256", "Ed25519"), default="ES256", help="what it signs with (ES256)")

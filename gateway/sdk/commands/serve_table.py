@@ -69,6 +69,7 @@ def add(verbs: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an option that is not there must not be taken for another
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the mapping, TOML")
     parser.add_argument("--check", action="store_true", help="look at file, key and database, and serve nothing")

@@ -80,6 +80,7 @@ def add(verbs: Any) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an option that is not there must not be taken for another
     )
     command.add_argument("files", type=Path, nargs="+", metavar="file", help="what to check; one file or several")
     command.add_argument(

@@ -1,0 +1,236 @@
+"""`gateway-client` teaches, says plainly what is missing, and keeps secrets and people off the screen and the disk."""
+
+import json
+import stat
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from gateway.sdk.cli import main
+from gateway.sdk.commands import ask
+from gateway.sdk.commands.client_settings import DEFAULT_FILE
+from gateway.sdk.consumer import Consumer
+from gateway.sdk.signing_in import NotSignedIn, sign_in
+from gateway.sdk.tokens import TokenEndpoint
+from gateway.wire.signer import PrivateKeySigner
+from tests.kit.clock import FrozenClock
+from tests.kit.processes import free_port
+from tests.kit.statements import ISSUER
+from tests.sdk.standing_in import CLIENT, StandIn
+
+QUESTION = [
+    "ask",
+    "dwp/free-school-meals/v1",
+    "--purpose",
+    "free-school-meals",
+    "--field",
+    "eligible",
+    "--field",
+    "tier",
+]
+
+
+@pytest.fixture
+def gateway(clock: FrozenClock) -> StandIn:
+    return StandIn(clock=clock)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: StandIn, clock: FrozenClock) -> Path:
+    """A folder with a key and settings, and a consumer that asks the gateway that stands in."""
+
+    def consumer(issuer: str, client: str, key: Path, **options: object) -> Consumer:
+        return Consumer(
+            issuer,
+            client,
+            key,
+            clock=clock,
+            documents=gateway.documents(),
+            receipts=options["receipts"],  # type: ignore[arg-type]
+        )
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ask, "Consumer", consumer)
+    for name in ("GATEWAY_CLIENT_ISSUER", "GATEWAY_CLIENT_ID", "GATEWAY_CLIENT_KEY", "GATEWAY_CLIENT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "portal.pem").write_bytes(PrivateKeySigner.generate("ES256").private_pem())
+    (tmp_path / DEFAULT_FILE).write_text(f'issuer = "{ISSUER}"\nclient = "{CLIENT}"\nkey = "portal.pem"\n')
+    (tmp_path / "person.json").write_text('{"sub": "pairwise-for-blackburn"}')
+    return tmp_path
+
+
+def test_an_answer_is_shown_with_what_was_proved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUESTION, "--subject", "person.json", "--receipts", "kept"]) == 0
+    told = capsys.readouterr().out
+    assert "  eligible: true\n" in told
+    assert told.count("ok  ") == 4
+    [kept] = (folder / "kept").iterdir()
+    assert f"kept in kept/{kept.name}" in told
+
+
+def test_a_program_gets_one_object(folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUESTION, "--sub", "pairwise-for-blackburn", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["outcome"], answer["fields"]["tier"]) == ("disclosed", "targeted")
+    gateway.respond = gateway.refusal
+    assert main([*QUESTION, "--sub", "pairwise-for-blackburn", "--json"]) == 1
+    refusal = json.loads(capsys.readouterr().out)
+    assert (refusal["code"], refusal["rules"][0]["code"]) == ("refused", "field_not_covered")
+
+
+def test_an_error_of_the_gateways_is_told_by_its_code(
+    folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.respond = lambda request: gateway.problem(request, 422, "invalid_request")
+    assert main([*QUESTION, "--subject", "person.json"]) == 3
+    assert capsys.readouterr().err.startswith("invalid_request: ")
+
+
+def test_a_value_that_was_signed_writes_no_lines_of_its_own(
+    folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deceiving = {"eligible": True, "tier": "x\nok  the court believes this\x1b[2J\u202e"}
+    gateway.respond = lambda request: gateway.disclosure(request, record=gateway.record(fields=deceiving))
+    assert main([*QUESTION, "--subject", "person.json"]) == 0
+    told = capsys.readouterr().out
+    assert not {"\x1b", "\u202e"} & set(told)
+    assert told.count("\nok  ") == 4
+
+
+def test_an_officers_token_comes_from_a_file_or_the_environment_and_never_from_an_option(
+    folder: Path, gateway: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "token").write_text("from-a-file\n")
+    main([*QUESTION, "--subject", "person.json", "--token-file", "token"])
+    monkeypatch.setenv("GATEWAY_CLIENT_TOKEN", "from-the-environment")
+    main([*QUESTION, "--subject", "person.json"])
+    shown = [request.headers["Authorization"] for request in gateway.requests]
+    assert shown == ["Bearer from-a-file", "Bearer from-the-environment"]
+    with pytest.raises(SystemExit):
+        main([*QUESTION, "--subject", "person.json", "--token", "on-the-command-line"])
+    assert "from-" not in capsys.readouterr().out
+
+
+def test_an_option_comes_before_the_environment_and_that_before_the_file(
+    folder: Path, gateway: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_by(*options: str) -> str:
+        main([*QUESTION, "--subject", "person.json", *options])
+        return gateway.requests[-1].headers["Signature-Input"]
+
+    assert f'keyid="{CLIENT}#' in asked_by()
+    monkeypatch.setenv("GATEWAY_CLIENT_ID", "of-the-environment")
+    assert 'keyid="of-the-environment#' in asked_by()
+    assert 'keyid="of-the-option#' in asked_by("--client", "of-the-option")
+
+
+WRONG = {
+    "no issuer": ("issuer", "", "issuer is missing: give --issuer, GATEWAY_CLIENT_ISSUER, or issuer in"),
+    "a misspelt setting": ("client", "clinet", "clinet is not known; known are issuer, client, key"),
+    "no TOML": ('client = "', "client = ", "is not TOML"),
+    "no key there": ("portal.pem", "absent.pem", "absent.pem: No such file"),
+    "half a certificate": ("key =", 'certificate = "a.pem"\nkey =', "belong together"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "told"), WRONG.values(), ids=WRONG)
+def test_what_is_missing_is_named_with_what_to_give(
+    folder: Path, old: str, new: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / DEFAULT_FILE).read_text()
+    (folder / DEFAULT_FILE).write_text(text.replace(old, new, 1) if new else text[text.index("\n") :])
+    assert main([*QUESTION, "--subject", "person.json"]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("person", ["[]", "Ada Testcase", '"sub"'])
+def test_a_person_who_is_not_described_is_not_asked_about(
+    folder: Path, gateway: StandIn, person: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "person.json").write_text(person)
+    assert main([*QUESTION, "--subject", "person.json"]) == 2
+    assert "Ada" not in capsys.readouterr().err
+    assert gateway.requests == []
+
+
+def test_a_key_is_its_owners_alone_and_never_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "new.pem"]) == 0
+    [public] = json.loads(capsys.readouterr().out)["keys"]
+    signer = PrivateKeySigner.from_pem((folder / "new.pem").read_bytes())
+    assert public == signer.public_jwk()
+    assert "d" not in public
+    assert stat.S_IMODE((folder / "new.pem").stat().st_mode) == 0o600
+    assert main(["keys", "new", "new.pem"]) == 2
+    assert PrivateKeySigner.from_pem((folder / "new.pem").read_bytes()).key_id == signer.key_id
+
+
+@pytest.mark.parametrize("verb", [[], ["ask"], ["serve-table"], ["verify"], ["keys"], ["keys", "new"]])
+def test_every_command_explains_itself(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*verb, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "Exit status" in text or "To begin" in text or "JWK set" in text or verb == ["keys"]
+
+
+# --- Signing in
+
+
+def come_back(address: str, **changes: str) -> requests.Response:
+    """What the browser does when the gateway is done, or somebody else's page."""
+    sent = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+    answer = {"code": "a-code", "state": sent["state"], "iss": ISSUER, **changes}
+    return requests.get(sent["redirect_uri"], params={k: v for k, v in answer.items() if v}, timeout=10)
+
+
+def signed_in(gateway: StandIn, clock: FrozenClock, *answers: dict[str, str]) -> str:
+    """Sign in, with these answers brought by browsers one after the other."""
+    browsers: list[threading.Thread] = []
+
+    def show(address: str) -> None:
+        def browse() -> None:
+            for changes in answers:
+                come_back(address, **changes)
+
+        browsers.append(threading.Thread(target=browse))
+        browsers[0].start()
+
+    endpoint = TokenEndpoint(documents=gateway.documents(), client_id=CLIENT, signer=PrivateKeySigner.generate("ES256"))
+    try:
+        return sign_in(
+            endpoint, redirect_uri=f"http://localhost:{free_port()}/callback", show=show, clock=clock, seconds=5
+        )
+    finally:
+        browsers[0].join(timeout=10)
+
+
+def test_whoever_signs_in_gives_their_token(gateway: StandIn, clock: FrozenClock) -> None:
+    assert signed_in(gateway, clock, {}) == "token-1"
+
+
+def test_an_answer_that_was_not_asked_for_is_not_taken(gateway: StandIn, clock: FrozenClock) -> None:
+    """A page of somebody else's sends a code of its own to the listener: the state is not known to it."""
+    assert signed_in(gateway, clock, {"state": "guessed", "code": "an-attackers"}, {}) == "token-1"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"iss": "https://another.example"}, {"iss": ""}, {"code": "", "error": "access_denied"}]
+)
+def test_an_answer_of_another_server_or_without_a_code_signs_nobody_in(
+    gateway: StandIn, clock: FrozenClock, changes: dict[str, str]
+) -> None:
+    with pytest.raises(NotSignedIn):
+        signed_in(gateway, clock, changes)
+    assert gateway.tokens_issued == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["https://localhost:8003/callback", "http://portal.example:8003/", "http://localhost/"]
+)
+def test_the_listener_is_on_loopback_alone(gateway: StandIn, clock: FrozenClock, address: str) -> None:
+    endpoint = TokenEndpoint(documents=gateway.documents(), client_id=CLIENT, signer=PrivateKeySigner.generate("ES256"))
+    with pytest.raises(NotSignedIn):
+        sign_in(endpoint, redirect_uri=address, show=print, clock=clock)
