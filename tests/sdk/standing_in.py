@@ -164,7 +164,7 @@ class _Adapter(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, **_options: Any) -> requests.Response:  # type: ignore[override]
         path = urlsplit(str(request.url)).path
-        if path != "/sharing/v1/exchanges":
+        if not path.startswith("/sharing/v1/exchanges"):
             return _response(request, HttpResponse(status=200, body=json.dumps(self._gateway.document(path)).encode()))
         body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
         asked = HttpRequest(
