@@ -15,6 +15,14 @@ HEADERS: Mapping[str, Json] = {
     "Content-Digest": {"description": "RFC 9530, sha-256", "schema": {"type": "string"}},
     "DPoP-Nonce": {"description": "The nonce of the next proof (RFC 9449 §8)", "schema": {"type": "string"}},
     "Location": {"description": "Where the browser goes", "schema": {"type": "string", "format": "uri-reference"}},
+    "RateLimit": {
+        "description": "How the quotas stand (draft-ietf-httpapi-ratelimit-headers-10), once it is proved who asks",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "How many requests in how many seconds are allowed (draft-ietf-httpapi-ratelimit-headers-10)",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {"description": "Seconds until it is worth asking again", "schema": {"type": "string"}},
     "Signature": {"description": "RFC 9421, under the label `gw`", "schema": {"type": "string"}},
     "Signature-Input": {

@@ -6,12 +6,13 @@ from gateway.errors import GatewayError
 from gateway.oidc.authorization.checks import SCOPES
 from gateway.oidc.endpoints import Endpoints
 from gateway.openapi.components import HEADERS, SCHEMAS, security_schemes
+from gateway.openapi.documents import document_doors
 from gateway.openapi.elements import JSON, Json, answer, operation, or_page, problems
+from gateway.openapi.exchanges import exchange_doors
 from gateway.openapi.log import health_doors, log_doors
 from gateway.openapi.pages import auditor_doors, page_doors
 from gateway.openapi.registration import registration_doors, registration_schemas
 from gateway.openapi.schemas import schemas_of_bodies
-from gateway.openapi.sharing import document_doors, exchange_doors
 from gateway.openapi.sign_in import sign_in_doors
 from gateway.openapi.webhooks import webhooks
 from gateway.policy.registers import Registers

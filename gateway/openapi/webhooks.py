@@ -1,6 +1,7 @@
 """What the gateway sends to members: a question to a provider, and the notice that a session ended."""
 
 from gateway.openapi.components import COMPACT_JWS
+from gateway.openapi.documents import example
 from gateway.openapi.elements import (
     FORM,
     JSON,
@@ -12,9 +13,9 @@ from gateway.openapi.elements import (
     parameter,
     ref,
 )
-from gateway.openapi.sharing import SIGNED, example
 from gateway.wire.contracts import NO_RECORD
 
+SIGNED = ("Content-Digest", "Signature-Input", "Signature")
 TEXT: Json = {"type": "string"}
 QUESTION: Json = {
     "type": "object",
@@ -35,6 +36,22 @@ QUESTION: Json = {
             "properties": {"sub": TEXT, "match": ref("schemas", "Match")},
         },
         "handle": {"type": "string", "description": "The record's `sub`"},
+        "checks": {
+            "type": "array",
+            "description": "What to compute and disclose beside the fields, as CEL over the service's fields",
+            "items": {
+                "type": "object",
+                "required": ["name", "from", "expression", "gives"],
+                "properties": {
+                    "name": TEXT,
+                    "from": {"type": "array", "items": TEXT},
+                    "expression": TEXT,
+                    "gives": {"oneOf": [{"const": "boolean"}, {"type": "array", "items": TEXT}]},
+                },
+            },
+        },
+        "thresholds": {"type": "object", "description": "The values that the expressions name"},
+        "encrypt_to": {"allOf": [ref("schemas", "Jwk")], "description": "Each disclosure is a JWE to this key"},
         "fields": {"type": "array", "items": TEXT, "description": "All of them are needed, and no others"},
         "audience": {"type": "string", "description": "The record's `aud`"},
     },
@@ -43,7 +60,30 @@ QUESTION: Json = {
 
 def webhooks() -> Json:
     """Describe what a provider's endpoint and a client's `backchannel_logout_uri` receive and answer."""
-    record: Json = {"type": "object", "required": ["record"], "properties": {"record": ref("schemas", "Record")}}
+    record: Json = {
+        "type": "object",
+        "required": ["record"],
+        "properties": {
+            "record": ref("schemas", "Record"),
+            "about": {
+                "type": "object",
+                "description": "For the gateway alone: how surely the person was found, and where they live",
+                "properties": {
+                    "match_level": {"enum": ["exact", "strong", "fair", "weak"]},
+                    "area": {"type": "string", "description": "A GSS code"},
+                },
+            },
+            "encrypted": {
+                "type": "array",
+                "description": "With `encrypt_to`: the disclosures, which the record then lacks",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "digest", "jwe"],
+                    "properties": {"field": TEXT, "digest": TEXT, "jwe": TEXT},
+                },
+            },
+        },
+    }
     nothing: Json = {
         "type": "object",
         "required": ["code"],
@@ -86,4 +126,21 @@ def webhooks() -> Json:
             400: answer("It would be refused again: it is not sent again"),
         },
     )
-    return {"question": {"post": question}, "sessionEnded": {"post": ended}}
+    document = operation(
+        "attachmentAsked",
+        "The gateway fetches a document that a record names",
+        tag="To members",
+        text="`GET <the service's endpoint>/attachments/<exchange>/<digest>`, signed as a question is. The answer is "
+        "the document, signed, with its `Content-Digest`; more than the stated size is not read.",
+        parameters=[parameter(name, "header", TEXT, "As in every signed message") for name in SIGNED[1:]],
+        security=({"messageSignature": []},),
+        answers={
+            200: answer("The document", {"*/*": {"type": "string", "format": "binary"}}, headers=SIGNED),
+            404: answer("There is no such document", {PROBLEM: ref("schemas", "Problem")}, headers=SIGNED),
+        },
+    )
+    return {
+        "question": {"post": question},
+        "attachmentAsked": {"get": document},
+        "sessionEnded": {"post": ended},
+    }

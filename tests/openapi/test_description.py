@@ -22,7 +22,7 @@ from tests.kit.clock import FrozenClock
 from tests.kit.world import ADA_MATCH, PROJECT
 
 Json = dict[str, Any]
-PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+PARAMETER = re.compile(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>")
 AUTOMATIC = {"HEAD", "OPTIONS"}
 EXCHANGES = "/sharing/v1/exchanges"
 GOOD = {
@@ -162,8 +162,8 @@ def test_the_wire_protocol_and_the_document_list_the_same_problems(document: Jso
 
 
 def _codes(schema: Json) -> set[str]:
-    members = [part.get("properties", {}) for part in schema.get("allOf", [])]
-    return {code for properties in members for code in properties.get("code", {}).get("enum", [])}
+    codes = set(schema.get("properties", {}).get("code", {}).get("enum", []))
+    return codes.union(*(_codes(part) for name in ("allOf", "oneOf") for part in schema.get(name, [])))
 
 
 def test_the_wire_protocol_and_the_document_list_the_same_rules(document: Json) -> None:
