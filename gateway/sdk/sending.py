@@ -115,7 +115,8 @@ class Sender:
             return self.key.remember_nonce(request.target_uri, response.headers.get("DPoP-Nonce"))
         # An unsigned one is a proxy's: the node that was asked is gone, and its answer is lost like any other.
         lost = response.status in (BAD_GATEWAY, GATEWAY_TIMEOUT) and "Signature" not in response.headers
-        return response.status == UNAVAILABLE or lost
+        # With a receipt it is the exchange's outcome, which stays what it is under this key.
+        return (response.status == UNAVAILABLE and b'"receipt"' not in response.body) or lost
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -130,10 +130,10 @@ class StandIn:
         return self.sign(HttpResponse(status=403, body=json.dumps(content).encode()), request, binding=binding)
 
     def problem(
-        self, request: HttpRequest, status: int, code: str, headers: Mapping[str, str] | None = None
+        self, request: HttpRequest, status: int, code: str, headers: Mapping[str, str] | None = None, **members: str
     ) -> HttpResponse:
-        """An error without a receipt, signed."""
-        body = json.dumps({"code": code, "title": code, "status": status}).encode()
+        """An error, signed; without a receipt unless it is among the `members`."""
+        body = json.dumps({"code": code, "title": code, "status": status, **members}).encode()
         return self.sign(HttpResponse(status=status, headers=headers or {}, body=body), request)
 
     def sign(self, response: HttpResponse, request: HttpRequest, *, binding: Binding = "request") -> HttpResponse:

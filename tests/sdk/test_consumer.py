@@ -223,11 +223,14 @@ def test_the_answer_of_a_node_that_was_lost_behind_a_proxy_is_asked_for_again(
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
 
 
-@pytest.mark.parametrize(("status", "code"), [(502, "provider_unreachable"), (504, "provider_timeout")])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(502, "provider_unreachable"), (504, "provider_timeout"), (503, "provider_unavailable"), (503, "provider_busy")],
+)
 def test_what_became_of_the_department_is_the_gateways_own_answer_and_not_asked_again(
     consumer: Consumer, gateway: StandIn, status: int, code: str
 ) -> None:
-    gateway.respond = lambda request: gateway.problem(request, status, code)
+    gateway.respond = lambda request: gateway.problem(request, status, code, receipt="a receipt")
     with pytest.raises(NotAnswered) as raised:
         ask(consumer)
     assert raised.value.code == code
