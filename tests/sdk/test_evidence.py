@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from gateway.sdk.cli import main
 from gateway.sdk.evidence import Brought, load_brought, reveal, settle
 from gateway.wire.canonical import canonical_json
 from gateway.wire.errors import ProofFailed
-from gateway.wire.proofs import encode_public_keys
+from gateway.wire.proofs import encode_public_keys, parse_public_keys
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.evidence import FIELDS, REQUEST, RESULTS, Dispute, kept_file
+from tests.kit.statements import NOW
 
 DISPUTE = Dispute()
 EVIDENCE, KEPT = DISPUTE.evidence()
@@ -150,6 +152,27 @@ def test_keys_that_come_with_the_file_are_not_believed() -> None:
     impostor = Dispute()
     with pytest.raises(ProofFailed) as failed:
         settle(impostor.evidence()[0].encode(), KEYS)
+    assert failed.value.step == "1 receipt"
+
+
+@pytest.mark.parametrize(
+    ("times", "holds"),
+    [
+        ({"nbf": -400}, True),
+        ({"nbf": 200, "exp": 500}, True),  # processes change keys, each when it sees them
+        ({"nbf": 400}, False),
+        ({"exp": -400}, False),
+    ],
+)
+def test_a_receipt_is_of_the_time_in_which_its_key_signed(times: dict[str, int], holds: bool) -> None:
+    issued = int(NOW.timestamp())
+    dated = {**DISPUTE.gateway.public_jwk(), **{name: issued + seconds for name, seconds in times.items()}}
+    keys = parse_public_keys(encode_public_keys(replace(KEYS, keys=(dated,))))
+    if holds:
+        assert settle(FILE, keys)
+        return
+    with pytest.raises(ProofFailed) as failed:
+        settle(FILE, keys)
     assert failed.value.step == "1 receipt"
 
 
