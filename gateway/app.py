@@ -397,6 +397,7 @@ def doors(gateway: Gateway) -> tuple[tuple[Blueprint, Guard], ...]:
     sharing_documents = sharing_views.blueprint(
         database=gateway.database,
         issuer=settings.issuer,
+        mtls=settings.mtls_address,
         gateway_jwks=partial(gateway.signing.public_jwks, Purpose.EXCHANGE),
         log_vkey=gateway.log_key.encode(),
     )
