@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -23,8 +24,11 @@ from gateway.wire.message_signatures import (
     content_digest,
     sign_request,
     sign_response,
+    sign_response_head,
+    stated_digest,
     verify_request,
     verify_response,
+    verify_response_head,
 )
 from gateway.wire.signature_base import parse_signature_fields, signature_base
 from gateway.wire.signer import PrivateKeySigner, Signer
@@ -469,6 +473,37 @@ def test_an_independent_implementation_verifies_our_answers() -> None:
         message, expect_tag=TAG, body=ANSWER.body, require_components=["@status", '"signature";req']
     )
     assert result.label == "gw"
+
+
+def head_of(request: HttpRequest, body: bytes) -> HttpResponse:
+    """The signed head of an answer whose body follows."""
+    head = HttpResponse(status=200, headers={"Content-Digest": content_digest(body)})
+    return sign_response_head(head, request=request, signer=GATEWAY, created=NOW, tag=TAG)
+
+
+def test_an_answer_whose_body_follows_is_known_by_its_head_and_the_body_by_its_digest() -> None:
+    request = signed()
+    head = head_of(request, b"later")
+    keys = [GATEWAY.public_jwk()]
+    assert verify_response_head(head, request=request, keys=keys, tag=TAG, now=NOW).binding == "request"
+    assert stated_digest(head) == hashlib.sha256(b"later").digest()
+    assert accepted(replace(head, body=b"later"), request).binding == "request"
+    with pytest.raises(DigestMismatch):
+        accepted(replace(head, body=b"another"), request)
+
+
+def test_the_digest_of_a_body_that_follows_cannot_be_changed() -> None:
+    request = signed()
+    forged = head_of(request, b"later").with_headers({"Content-Digest": content_digest(b"another")})
+    with pytest.raises(InvalidMessageSignature):
+        verify_response_head(forged, request=request, keys=[GATEWAY.public_jwk()], tag=TAG, now=NOW)
+
+
+@pytest.mark.parametrize("stated", [None, "sha-512=:AAAA:", "sha-256=:AAAA:", "md5=:AAAA:", "sha-256"])
+def test_nothing_is_signed_for_a_body_that_nobody_has_stated_a_digest_of(stated: str | None) -> None:
+    head = HttpResponse(status=200, headers={} if stated is None else {"Content-Digest": stated})
+    with pytest.raises(DigestMismatch):
+        sign_response_head(head, request=signed(), signer=GATEWAY, created=NOW, tag=TAG)
 
 
 # --- Header fields ---------------------------------------------------------------------------------------------------
