@@ -63,7 +63,7 @@ def prove_command(open_gateway: OpenGateway) -> click.Command:
 
         \b
           gateway audit prove 0190c0de-… -o proof.json
-          python -m gateway.sdk verify proof.json --keys public-keys.json
+          gateway-client verify proof.json --keys public-keys.json
           gateway audit prove 0190c0de-… 0190c0df-… --format tlog-proof -o proofs/
           gateway audit prove --index 73894 --from https://gateway.example/log --key public-keys.json
           gateway audit prove --from-size 60000 -o growth.json
