@@ -257,6 +257,9 @@ def _told_as_ours() -> Iterator[None]:
     """Raise what went wrong on the network as an error of this module."""
     try:
         yield
+    except NewConnectionError as error:
+        # Though urllib3 counts it among its timeouts: nobody was there to answer.
+        raise NotReceived(detail=type(error).__name__) from error
     except Urllib3Timeout as error:
         raise TooSlow(detail=type(error).__name__) from error
     except SSLError as error:
@@ -270,8 +273,8 @@ def _named(error: Exception) -> GatewayError:
     cause = error.args[-1] if isinstance(error, ProtocolError) and error.args else error
     if isinstance(cause, _HeadTooLarge):
         return AnswerTooLarge(detail="the head of the answer")
-    if isinstance(cause, NewConnectionError | _ClosedWhileKept):
-        return NotReceived(detail=type(cause).__name__.lstrip("_"))
+    if isinstance(cause, _ClosedWhileKept):
+        return NotReceived(detail="closed while kept")
     return Unreachable(detail=type(error).__name__)
 
 

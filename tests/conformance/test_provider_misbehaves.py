@@ -19,7 +19,6 @@ from tests.conformance.expectations import (
     receipt_in,
     watching,
 )
-from tests.kit.processes import free_port
 from tests.kit.world import ANSWER_SECONDS, ENOUGH_SECONDS, Asking, World
 
 
@@ -137,9 +136,10 @@ def test_a_kept_connection_that_was_closed_is_no_failure(world: World) -> None:
 
 def test_a_provider_that_is_down(world: World) -> None:
     asking = world.asking()
-    nobody = f"{world.layout.provider.rpartition(':')[0]}:{free_port()}/good"
-    set_endpoint(world, asking, nobody)
-    assert_fails(world, asking, status=502, code="provider_unreachable")
+    set_endpoint(world, asking, f"http://{world.own_provider}/good")
+    problem = json.loads(assert_fails(world, asking, status=502, code="provider_unreachable").body)
+    event = world.events(reference=problem["exchange"])[0]
+    assert "NewConnectionError" in str(world.details(event)["reason"]), "it was not the connection that failed"
 
 
 @pytest.mark.parametrize("address", ["http://169.254.169.254/latest", "https://127.0.0.1:1/", "https://[::1]/x"])

@@ -1,11 +1,13 @@
 """The same Idempotency-Key again: an honest retry gets the original answer, everything else gets nothing new."""
 
+import http.client
 import json
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -24,7 +26,8 @@ from tests.conformance.expectations import (
     watching,
 )
 from tests.conformance.others import another_client, officer_token_of
-from tests.conformance.while_answering import asked_and_waiting, gated
+from tests.conformance.while_answering import asked_and_waiting, exchange_asked, gated
+from tests.faults.pressure import wait_until
 from tests.kit.world import World
 
 
@@ -63,7 +66,7 @@ def test_an_honest_retry_gets_the_original_answer_under_a_fresh_signature(world:
 
 @pytest.mark.parametrize(
     ("behaviour", "changes", "outcome"),
-    [("good", {"fields": ["award_amount"]}, "refused"), ("unsigned", {}, "failed")],
+    [("good", {"fields": ["award_amount"]}, "refused"), ("unsigned", {}, "failed"), ("error", {}, "failed")],
 )
 def test_a_refusal_and_a_failure_are_repeated_as_they_were(
     world: World, behaviour: str, changes: Mapping[str, Any], outcome: str
@@ -131,6 +134,24 @@ def test_a_retry_while_the_first_is_still_running(world: World) -> None:
     assert first.status == 200
     assert world.send(world.signed(body, key=key)).body == first.body
     assert world.outcomes_of(waiting.exchange) == ["disclosed", "repeated"]
+
+
+def test_a_retry_after_the_connection_was_cut_while_the_provider_answered(world: World) -> None:
+    """Whoever asked is gone; the exchange ends all the same, once, and its answer waits for whoever asks again."""
+    asking, key = gated(world), str(uuid.uuid4())
+    body = world.body(asking)
+    request = world.signed(body, key=key)
+    connection = http.client.HTTPConnection(urlsplit(world.issuer).netloc, timeout=30)
+    connection.request("POST", "/sharing/v1/exchanges", body=request.body, headers=dict(request.headers))
+    exchange = exchange_asked(world, asking)
+    connection.close()
+    assert json.loads(world.send(world.signed(body, key=key)).body)["code"] == "still_running"
+    world.open_gate(asking)
+    wait_until(lambda: exchange_row(world, exchange).state != "open", within_seconds=20)
+    answer = world.send(world.signed(body, key=key))
+    assert (answer.status, json.loads(answer.body)["exchange"]) == (200, exchange)
+    assert world.outcomes_of(exchange) == ["disclosed", "repeated"]
+    assert len(world.questions(exchange)) == 1
 
 
 def test_a_retry_after_the_answer_is_no_longer_kept(world: World) -> None:

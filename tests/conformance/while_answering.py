@@ -40,12 +40,13 @@ def asked_and_waiting(world: World, asking: Asking, request: HttpRequest) -> Ite
     with ThreadPoolExecutor(1) as sender:
         answer = sender.submit(world.send, request)
         try:
-            yield Waiting(world=world, asking=asking, exchange=_exchange_asked(world, asking), answer=answer)
+            yield Waiting(world=world, asking=asking, exchange=exchange_asked(world, asking), answer=answer)
         finally:
             world.open_gate(asking)
 
 
-def _exchange_asked(world: World, asking: Asking) -> str:
+def exchange_asked(world: World, asking: Asking) -> str:
+    """The exchange of this agreement whose provider has the question; fails where there is none."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with world.gateway.database.read() as session:
