@@ -108,7 +108,7 @@ def public_keys(gateway: Gateway) -> bytes:
         PublicKeys(
             issuer=gateway.settings.issuer,
             log_vkey=gateway.log_key.encode(),
-            keys=gateway.signing.public_jwks(Purpose.EXCHANGE),
+            keys=gateway.signing.dated_jwks(Purpose.EXCHANGE),
             older_log_vkeys=tuple(key.encode() for key in gateway.log_keys.known if key != gateway.log_key),
         )
     )

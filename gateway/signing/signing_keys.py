@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -25,7 +26,7 @@ from gateway.signing.private_files import write_private_file
 from gateway.signing.purposes import ALGORITHMS, KEPT_AFTER, Purpose
 from gateway.signing.rotation import REVOKED, load_keys, make_missing_keys, past_keys, past_numbers
 from gateway.signing.secret_files import load_or_make_secret
-from gateway.signing.states import State, signing_key, state_of
+from gateway.signing.states import State, signing_key, state_of, superseded_at
 from gateway.wire.notes import verifier_key_of
 from gateway.wire.signer import Signer
 
@@ -118,6 +119,21 @@ class SigningKeys:
         if purpose is Purpose.LOG:
             return tuple(key.signer.public_jwk() for key in reversed(self._log))
         return self._now().published[purpose]
+
+    def dated_jwks(self, purpose: Purpose) -> tuple[dict[str, Any], ...]:
+        """Return what `public_jwks` does, each with the times between which it signs, where they are known.
+
+        `nbf` and `exp` are NumericDate, as OpenID Federation 1.0 dates the keys that a server had before.
+        """
+        keys = self._log if purpose is Purpose.LOG else self._now().held.keys[purpose]
+        times = {key.key_id: {"nbf": key.signs_from or key.made_at, "exp": superseded_at(key, keys)} for key in keys}
+        return tuple(
+            {
+                **jwk,
+                **{name: int(at.timestamp()) for name, at in times.get(jwk["kid"], {}).items() if at is not None},
+            }
+            for jwk in self.public_jwks(purpose)
+        )
 
     def past_jwks(self) -> tuple[dict[str, str], ...]:
         """Return the public keys of the tokens that are published no longer, for ID tokens that come back as hints.

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gateway.clock import parse_rfc3339
 from gateway.errors import GatewayError
 from gateway.wire.canonical import canonical_json
 from gateway.wire.encoding import b64_decode, b64_encode, parse_json_object
 from gateway.wire.errors import InvalidNote, MalformedInput, ProofFailed, UnusableKey
-from gateway.wire.jws import unverified_claims
-from gateway.wire.keys import Jwk, algorithm_of, thumbprint
+from gateway.wire.jws import unverified_claims, unverified_header
+from gateway.wire.keys import Jwk, algorithm_of, find_key, thumbprint
 from gateway.wire.leaves import parse_leaf
 from gateway.wire.log_proofs import LOG_PROOF_HEADER, parse_log_proof
 from gateway.wire.merkle import HASH_BYTES, leaf_hash, verify_inclusion
@@ -26,6 +27,9 @@ from gateway.wire.notes import open_checkpoint, parse_verifier_key
 from gateway.wire.receipts import Receipt, verify_receipt
 
 PROOF_FORMAT = "gateway-proof/1"
+
+KEY_LEEWAY_SECONDS = 300
+"""How long around its times a key may have signed: several processes change keys, each when it sees them."""
 
 _MAX_PROOF_HASHES = 64
 
@@ -55,7 +59,8 @@ class ProvedStep:
 class PublicKeys:
     """What a verifier must know of the gateway beforehand: its issuer, the log's verifier key, the receipt keys.
 
-    `older_log_vkeys` are keys that the log signed with before: proofs made then still hold.
+    `older_log_vkeys` are keys that the log signed with before: proofs made then still hold. A receipt key (JWK) may
+    have `nbf` and `exp`, between which it signed (NumericDate).
     """
 
     issuer: str
@@ -133,6 +138,7 @@ def verify_proof(
     # 1. The gateway signed this receipt, and it is about this exchange.
     with step_named("1 receipt"):
         receipt = verify_receipt(proof.receipt, keys=receipt_keys)
+        _require_of_its_time(receipt, find_key(receipt_keys, unverified_header(proof.receipt).get("kid")))
         require(receipt.exchange == proof.exchange, "the receipt is about another exchange")
         require(issuer in (None, receipt.issuer), "the receipt was issued by another gateway")
 
@@ -248,6 +254,23 @@ def require(holds: bool, reason: str) -> None:  # noqa: FBT001 - the condition i
     """Raise `ProofFailed` unless the condition holds; `step_named` around it says which step that was."""
     if not holds:
         raise ProofFailed("proof", reason)
+
+
+def _require_of_its_time(receipt: Receipt, key: Jwk | None) -> None:
+    """Refuse a receipt dated outside the time in which its key signed: whoever has an old key signs nothing new."""
+    begins, ends = ((key or {}).get(name) for name in ("nbf", "exp"))
+    if begins is None and ends is None:
+        return
+    issued = _instant(receipt.issued_at)
+    require(not isinstance(begins, int) or issued >= begins - KEY_LEEWAY_SECONDS, "its key did not sign yet then")
+    require(not isinstance(ends, int) or issued <= ends + KEY_LEEWAY_SECONDS, "its key did not sign any more then")
+
+
+def _instant(text: str) -> float:
+    try:
+        return parse_rfc3339(text).timestamp()
+    except ValueError as error:
+        raise MalformedInput("the receipt's time is not one") from error
 
 
 def _told(receipt: Receipt) -> str:

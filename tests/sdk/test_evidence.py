@@ -12,7 +12,7 @@ from gateway.sdk.cli import main
 from gateway.sdk.evidence import Brought, load_brought, reveal, settle
 from gateway.wire.canonical import canonical_json
 from gateway.wire.errors import ProofFailed
-from gateway.wire.proofs import encode_public_keys, parse_public_keys
+from gateway.wire.proofs import PublicKeys, encode_public_keys, parse_public_keys
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.evidence import FIELDS, REQUEST, RESULTS, Dispute, kept_file
 from tests.kit.statements import NOW
@@ -155,25 +155,23 @@ def test_keys_that_come_with_the_file_are_not_believed() -> None:
     assert failed.value.step == "1 receipt"
 
 
-@pytest.mark.parametrize(
-    ("times", "holds"),
-    [
-        ({"nbf": -400}, True),
-        ({"nbf": 200, "exp": 500}, True),  # processes change keys, each when it sees them
-        ({"nbf": 400}, False),
-        ({"exp": -400}, False),
-    ],
-)
-def test_a_receipt_is_of_the_time_in_which_its_key_signed(times: dict[str, int], holds: bool) -> None:
+def keys_dated(**times: int) -> PublicKeys:
+    """The public keys, the receipt's with times in seconds from when it was issued."""
     issued = int(NOW.timestamp())
     dated = {**DISPUTE.gateway.public_jwk(), **{name: issued + seconds for name, seconds in times.items()}}
-    keys = parse_public_keys(encode_public_keys(replace(KEYS, keys=(dated,))))
-    if holds:
-        assert settle(FILE, keys)
-        return
+    return parse_public_keys(encode_public_keys(replace(KEYS, keys=(dated,))))
+
+
+@pytest.mark.parametrize("times", [{"nbf": 400}, {"exp": -400}])
+def test_a_receipt_dated_outside_the_time_of_its_key_is_refused(times: dict[str, int]) -> None:
     with pytest.raises(ProofFailed) as failed:
-        settle(FILE, keys)
+        settle(FILE, keys_dated(**times))
     assert failed.value.step == "1 receipt"
+
+
+@pytest.mark.parametrize("times", [{"nbf": -400, "exp": 400}, {"nbf": 200, "exp": 500}, {"exp": -200}])
+def test_processes_change_keys_each_when_it_sees_them(times: dict[str, int]) -> None:
+    assert settle(FILE, keys_dated(**times))
 
 
 @pytest.fixture

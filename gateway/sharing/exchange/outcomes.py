@@ -185,7 +185,7 @@ class Registrar:
             fields_withheld=tuple(ending.record.withheld) if ending.record else (),
             log_entry=b64_encode(entry.leaf_hash),
             provider_key=thumbprint(ending.record.provider_key) if ending.record else None,
-            checks_digest=digest_b64(row.checks_jwt.encode()) if row.checks_jwt else None,
+            checks_digest=digest_b64(row.checks_jwt.encode()) if ending.record and row.checks_jwt else None,
             client_key=row.client_key,
             agreement_digest=(decision_inputs.get("agreement") or {}).get("digest") or None,
         )
