@@ -111,7 +111,7 @@ def load_brought(request: bytes | None, record: bytes | None) -> Brought:
         members = parse_json_object(record)
         kept = {name: members.get(name) for name in ("request", "record", "checks")}
         require(all(isinstance(text, str | None) for text in kept.values()), "this is no answer that was kept")
-        require(kept["record"] is not None or kept["checks"] is not None, "nothing was disclosed in this answer")
+        require(any(text is not None for text in kept.values()), "this is no answer that was kept")
         asked = kept["request"]
         return Brought(
             request=asked.encode() if request is None and asked is not None else request,
@@ -257,6 +257,7 @@ def _check_request(case: _Case) -> str | None:
 def _check_record(case: _Case) -> str | None:
     """The record that the consumer kept is the one that was disclosed, with every field of it."""
     brought, part, receipt = case.brought.record, case.evidence.provider, case.receipt
+    _disclosures(case.brought.checks, signed=case.evidence.checks)
     if brought is None:
         return None
     require(part is not None, "nothing was disclosed in this exchange")

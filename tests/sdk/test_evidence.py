@@ -51,6 +51,7 @@ def test_what_the_consumer_kept_is_held_against_it() -> None:
     assert failed_step(FILE, Brought(request=REQUEST + b" ")) == "12 request"
     _, others = DISPUTE.evidence()
     assert failed_step(FILE, Brought(record=others.record)) == "13 record"
+    assert failed_step(FILE, Brought(checks=others.checks)) == "13 record"
 
 
 @pytest.mark.parametrize("name", [*FIELDS, *RESULTS])
