@@ -1,6 +1,10 @@
 """What members import: it needs `wire`, `errors` and `clock`, and never the server.
 
-- `consumer`: ask for a record and verify the answer.
-- `provider`: answer questions, one function a service.
-- `verify`: settle a dispute offline from one proof file and the gateway's public keys (`python -m gateway.sdk verify`).
+- `consumer`: ask, and verify the answer; `receipts` keeps what proves it.
+- `provider`: answer questions, one function a service; `matching` finds whom they describe; `tables` serves a table
+  with no code.
+- `settling`, `evidence`, `verify`: settle offline what a receipt, a record, an evidence file or a proof says.
+- `cli`: the same on the command line, `gateway-client` (also `python -m gateway.sdk`).
+
+docs/consumers.md and docs/providers.md take ten minutes each.
 """

@@ -15,6 +15,7 @@ from gateway.sdk.commands.client_settings import DEFAULT_FILE
 from gateway.sdk.consumer import Consumer
 from gateway.sdk.signing_in import NotSignedIn, sign_in
 from gateway.sdk.tokens import TokenEndpoint
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
 from tests.kit.processes import free_port
@@ -165,6 +166,13 @@ def test_a_key_is_its_owners_alone_and_never_overwritten(folder: Path, capsys: p
     assert stat.S_IMODE((folder / "new.pem").stat().st_mode) == 0o600
     assert main(["keys", "new", "new.pem"]) == 2
     assert PrivateKeySigner.from_pem((folder / "new.pem").read_bytes()).key_id == signer.key_id
+
+
+def test_a_key_for_encryption_reads_what_is_meant_for_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "reading.pem", "--encryption"]) == 0
+    [public] = json.loads(capsys.readouterr().out)["keys"]
+    key = DecryptionKey.from_pem((folder / "reading.pem").read_bytes())
+    assert (public["use"], public["kid"]) == ("enc", key.thumbprint)
 
 
 @pytest.mark.parametrize("verb", [[], ["ask"], ["serve-table"], ["verify"], ["keys"], ["keys", "new"]])

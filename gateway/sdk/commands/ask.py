@@ -10,7 +10,7 @@ from typing import Any
 from gateway.clock import SystemClock
 from gateway.sdk.commands.client_settings import ClientSettings, SettingsInvalid, add_options, settings_from
 from gateway.sdk.commands.environment import environment
-from gateway.sdk.commands.printing import say
+from gateway.sdk.commands.printing import complain, say
 from gateway.sdk.consumer import Answer, Consumer, Refusal
 from gateway.sdk.keys import signer_from
 from gateway.sdk.possession import DPoPKey
@@ -71,6 +71,9 @@ def add(verbs: Any) -> None:
         metavar="ADDRESS",
         help="sign in with the browser; ADDRESS is a registered redirect URI on localhost",
     )
+    parser.add_argument(
+        "--documents", type=Path, metavar="FOLDER", help="fetch the documents beside the answer into this folder"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     add_options(parser)
     parser.set_defaults(run=run)
@@ -88,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
         certificate=settings.certificate,
         ca_file=settings.ca_file,
         receipts=settings.receipts,
+        decryption=[settings.decryption_key] if settings.decryption_key else [],
     ).ask(
         service=options.service,
         purpose=options.purpose,
@@ -97,9 +101,19 @@ def run(options: argparse.Namespace) -> int:
         access_token=_token(options, settings),
     )
     (_show_json if options.json else _show)(answer)
+    if options.documents is not None and isinstance(answer, Answer):
+        _fetch_documents(answer, options.documents)
     if settings.receipts is not None and not options.json:
         say(f"kept in {settings.receipts / answer.exchange}.json")
     return ANSWERED if isinstance(answer, Answer) else REFUSED
+
+
+def _fetch_documents(answer: Answer, folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, document in answer.attachments.items():
+        path = folder / f"{answer.exchange}.{name}"  # a field's name is letters, digits and underscores
+        document.save(path)
+        complain(f"fetched {path}: {document.media_type}, {document.size} bytes")
 
 
 def _subject(options: argparse.Namespace) -> Mapping[str, Any]:

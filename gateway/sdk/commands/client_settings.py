@@ -4,6 +4,7 @@
     client = "blackburn-portal"              # --client    GATEWAY_CLIENT_ID
     key = "blackburn-portal.pem"             # --key       GATEWAY_CLIENT_KEY
     dpop_key = "dpop.pem"                    # --dpop-key  GATEWAY_CLIENT_DPOP_KEY
+    decryption_key = "decryption.pem"        # --decryption-key  GATEWAY_CLIENT_DECRYPTION_KEY
     certificate = "client.pem"               # --certificate      GATEWAY_CLIENT_CERTIFICATE
     certificate_key = "client-key.pem"       # --certificate-key  GATEWAY_CLIENT_CERTIFICATE_KEY
     ca_file = "authority.pem"                # --ca-file   GATEWAY_CLIENT_CA_FILE
@@ -27,6 +28,7 @@ _TEXTS = {"issuer": "GATEWAY_CLIENT_ISSUER", "client": "GATEWAY_CLIENT_ID"}
 _PATHS = {
     "key": "GATEWAY_CLIENT_KEY",
     "dpop_key": "GATEWAY_CLIENT_DPOP_KEY",
+    "decryption_key": "GATEWAY_CLIENT_DECRYPTION_KEY",
     "certificate": "GATEWAY_CLIENT_CERTIFICATE",
     "certificate_key": "GATEWAY_CLIENT_CERTIFICATE_KEY",
     "ca_file": "GATEWAY_CLIENT_CA_FILE",
@@ -37,6 +39,7 @@ _HELP = {
     "client": "your system's client id",
     "key": "your system's private key (PEM)",
     "dpop_key": "the key your tokens are bound to, if you are registered so (DPoP)",
+    "decryption_key": "the key for values that are encrypted to you alone (PEM)",
     "certificate": "your client certificate (PEM), if you are registered for mutual TLS",
     "certificate_key": "its private key (PEM)",
     "ca_file": "an authority to trust besides the system's (PEM)",
@@ -56,6 +59,7 @@ class ClientSettings:
     client: str
     key: Path
     dpop_key: Path | None = None
+    decryption_key: Path | None = None
     certificate: ClientCertificate | None = None
     ca_file: Path | None = None
     receipts: Path | None = None
@@ -103,6 +107,7 @@ def settings_from(options: argparse.Namespace) -> ClientSettings:
         client=str(found["client"]),
         key=paths["key"],
         dpop_key=paths.get("dpop_key"),
+        decryption_key=paths.get("decryption_key"),
         certificate=certificate,
         ca_file=paths.get("ca_file"),
         receipts=paths.get("receipts"),

@@ -1,4 +1,4 @@
-"""`gateway-client keys new`: a signing key, and the public half to send to the gateway's operator."""
+"""`gateway-client keys new`: a key, and the public half to send to the gateway's operator."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.sdk.commands.printing import say
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 
 _DESCRIPTION = """\
@@ -35,15 +36,18 @@ def add(verbs: Any) -> None:
     )
     new.add_argument("file", type=Path, metavar="FILE", help="where the private key goes; must not exist")
     new.add_argument("--alg", choices=("ES256", "Ed25519"), default="ES256", help="what it signs with (ES256)")
+    new.add_argument(
+        "--encryption", action="store_true", help="for values encrypted to you alone, instead of for signing (P-256)"
+    )
     new.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the key."""
-    signer = PrivateKeySigner.generate(options.alg)
+    key = DecryptionKey.generate() if options.encryption else PrivateKeySigner.generate(options.alg)
     # Never over another key, and never readable by others, not even for a moment.
     descriptor = os.open(options.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(signer.private_pem())
-    say(json.dumps({"keys": [signer.public_jwk()]}))
+        file.write(key.private_pem())
+    say(json.dumps({"keys": [key.public_jwk()]}))
     return 0
