@@ -161,5 +161,13 @@ OFFICERS = (
         member="cabinet-office",
         roles=("finance-officer", "identity-caseworker"),
     ),
+    SyntheticOfficer(
+        key="tfl",
+        email="t.specimen@tfl.example",
+        given_name="Tess",
+        family_name="Specimen",
+        member="tfl",
+        roles=("concessions-officer",),
+    ),
 )
 """Those who sign in; each has a password."""

@@ -30,6 +30,7 @@ from gateway.settings import Settings, process_environment
 READY_SECONDS = 60.0
 STOP_SECONDS = 35.0
 CODE_SECONDS = 30
+CODES_A_LINE = 4
 _ASKED_TO_END = threading.Event()
 
 
@@ -57,7 +58,7 @@ def check_ports_free(layout: Layout) -> None:
 
 @contextmanager
 def running(layout: Layout, settings: Settings | None = None) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
-    """Run gateway (with its `work`), department and portal as processes of their own; stop them at the end.
+    """Run gateway (with its `work`), departments and portal as processes of their own; stop them at the end.
 
     Yields the processes by name. `settings` replace the layout's own for the gateway.
     """
@@ -122,18 +123,22 @@ def stay(layout: Layout, accounts: Mapping[str, DemoAccount]) -> None:
 The demonstration is running. All people are invented.
 
   {layout.portal}
-      the council's portal: sign in as the officer, then ask about a person
+      the council's desk: sign in as the officer, then choose what to ask
+      other desks: /burnley /dwp /cabinet-office /tfl
   {layout.gateway}
       the gateway: sign in as the auditor, then look at the exchanges
       (in another browser or a private window: one browser, one person)
   {layout.gateway}/log/checkpoint
       the log, for everybody
 
-What to try in the portal
-  Testcase, 1 1 1988, QQ 12 34 56 C   has a record; ask for the award amount too
-                                      to see a refusal
+What to try at the council's desk
+  Testcase, 1 1 1988, QQ 12 34 56 C   has records; ask for what is not covered,
+  (Ada; access code V123456789ABC)    too, to see a refusal
+  Sample, 29 2 1992, QQ 12 34 57 A    lives in Burnley: no Blue Badge record
   Demo, 1 1 1985, QQ 12 34 59 D       is withheld, and cannot be told from
   Nobody, 1 1 1990, QQ 99 99 99 C     who does not exist
+  anything under Sandbox              the family name chooses what happens:
+                                      docs/sandbox.md
 
 Who can sign in
 {_accounts_text(accounts)}
@@ -167,8 +172,9 @@ def _accounts_text(accounts: Mapping[str, DemoAccount]) -> str:
 def _codes_text(accounts: Mapping[str, DemoAccount]) -> Text:
     now = SystemClock().now()
     left = CODE_SECONDS - int(now.timestamp()) % CODE_SECONDS
-    codes = "   ".join(f"{key} {pyotp.TOTP(account.code_secret).at(now)}" for key, account in accounts.items())
-    return Text(f"Codes   {codes}   new in {left} s", no_wrap=True)
+    codes = [f"{key:8} {pyotp.TOTP(account.code_secret).at(now)}" for key, account in accounts.items()]
+    lines = ["   ".join(codes[first : first + CODES_A_LINE]) for first in range(0, len(codes), CODES_A_LINE)]
+    return Text("\n".join([f"Codes, new in {left} s", *lines]), no_wrap=True)
 
 
 def gunicorn(application: str, port: int, layout: Layout) -> list[str]:
