@@ -1,5 +1,6 @@
 """The kit against a running gateway: threads, bound tokens, kept receipts, and a department found by the ladder."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.directory.oauth import OAuthSettings
+from gateway.sdk.cli import main
 from gateway.sdk.consumer import Answer, Consumer, NotAnswered, Refusal
 from gateway.sdk.receipts import ReceiptFolder
 from gateway.sdk.settling import verify_kept
 from gateway.sdk.verify import load_public_keys
 from gateway.wire.signer import PrivateKeySigner
+from tests.conformance.attached import SMALL, attached
+from tests.kit.attaching_department import FIELD
 from tests.kit.world import ADA_MATCH, World
 
 if TYPE_CHECKING:
@@ -69,3 +73,22 @@ def test_a_client_whose_tokens_are_bound_to_a_key_asks_with_it(provider: "OidcWo
     with pytest.raises(NotAnswered) as turned_away:
         ask(None)
     assert turned_away.value.code == "invalid_dpop_proof"
+
+
+def test_the_command_asks_fetches_the_letter_and_keeps_what_proves_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asking = attached(world, size=SMALL)
+    (tmp_path / "person.json").write_text(json.dumps({"match": ADA_MATCH}))
+    (tmp_path / "token").write_text(world.officer_token())
+    options = f"--issuer {world.issuer} --client blackburn-portal --receipts kept --documents pdf --token-file token"
+    question = f"ask {asking.service} --purpose {asking.purpose} --field eligible --field {FIELD} --case-reference F/1"
+    key = ["--key", str(world.layout.key_file("blackburn-portal"))]
+    assert main([*question.split(), "--subject", "person.json", *options.split(), *key]) == 0
+    assert "ok  dwp signed these facts" in capsys.readouterr().out
+    [letter] = (tmp_path / "pdf").iterdir()
+    assert letter.stat().st_size == SMALL
+    [kept] = (tmp_path / "kept").iterdir()
+    assert main(["verify", str(kept), "--keys", str(world.public_keys_file())]) == 0
+    assert f"disclosed: eligible, {FIELD}" in capsys.readouterr().out
