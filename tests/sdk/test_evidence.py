@@ -11,10 +11,11 @@ import pytest
 from gateway.sdk.cli import main
 from gateway.sdk.evidence import Brought, load_brought, reveal, settle
 from gateway.wire.canonical import canonical_json
+from gateway.wire.contracts import RECORD_TYP
 from gateway.wire.errors import ProofFailed
 from gateway.wire.proofs import PublicKeys, encode_public_keys, parse_public_keys
 from gateway.wire.signer import PrivateKeySigner
-from tests.kit.evidence import FIELDS, REQUEST, RESULTS, Dispute, kept_file
+from tests.kit.evidence import FIELDS, PROVIDER, REQUEST, RESULTS, Dispute, kept_file
 from tests.kit.statements import NOW
 
 DISPUTE = Dispute()
@@ -136,6 +137,23 @@ def test_a_part_that_the_receipt_names_cannot_be_left_out_or_taken_from_another(
     theirs = json.loads(other.evidence()[0].encode())[part]
     if theirs != members[part]:
         assert failed_step(written(members | {part: theirs})) == step
+
+
+def test_another_answer_by_the_same_key_or_the_same_by_another_is_refused() -> None:
+    members = json.loads(FILE)
+    again = DISPUTE.signed({"eligible": False}, by=DISPUTE.provider, issuer=PROVIDER, typ=RECORD_TYP).partition("~")[0]
+    assert failed_step(written(members | {"provider": members["provider"] | {"jwt": again}})) == "6 answer"
+    other_key, _ = DISPUTE.evidence(provider_key="k" * 43)
+    assert failed_step(other_key.encode()) == "6 answer"
+
+
+def test_nothing_may_stand_in_the_file_that_nothing_covers() -> None:
+    members = json.loads(FILE)
+    named = members["provider"]["jwk"] | {"use": "sig"}
+    assert failed_step(written(members | {"provider": members["provider"] | {"jwk": named}})) == "0 file"
+    another_line = members["checkpoint"] + members["checkpoint"].splitlines()[-1].replace("example/log", "org/w") + "\n"
+    assert failed_step(written(members | {"checkpoint": another_line})) == "0 file"
+    assert failed_step(written(members | {"exported_by": "us"})) == "0 file"
 
 
 def test_an_agreement_that_one_member_did_not_sign_proves_no_disclosure() -> None:

@@ -192,6 +192,18 @@ def test_what_was_refused_and_would_be_permitted_is_listed_too(history: History,
     assert listed == {"without an agreement": ("deny no_agreement", "deny agreement_not_started")}
 
 
+def test_a_proposal_stands_behind_nothing_that_another_agreement_covers(
+    history: History, proposed: Callable[..., str]
+) -> None:
+    another = {"agreement": {"id": "DSA-004"}}
+    history.add("under another agreement", facts(**another))
+    history.add("of another council", facts(agreement=None, caller={"member": "E07000117"}))
+    history.add("for what another does not cover", facts(agreement={"id": "DSA-004", "purposes": ["council-tax"]}))
+    listed, _, _ = history.changes("--agreement", proposed(fields="[eligible]"))
+    assert not {"under another agreement", "of another council"} & set(listed)
+    assert listed["for what another does not cover"] == ("deny purpose_not_covered", "deny field_not_covered")
+
+
 def test_a_changed_rule_lists_exactly_what_it_decides(history: History, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(POLICIES, tmp_path / "policies"))
     rules = folder / "rules.cedar"
