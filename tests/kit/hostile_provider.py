@@ -80,6 +80,21 @@ class HostileProvider:
             return HttpResponse(status=404, headers=JSON, body=json.dumps(problem).encode())
         return self._record(question, {name: found[name] for name in question["fields"]})
 
+    def located(self, question: dict[str, Any]) -> HttpResponse:
+        """Answer well, and say beside it of Ada that she is surely found here, of Ben another area, of Cleo a guess."""
+        said = {
+            "Testcase": {"match_level": "exact", "area": "E06000008"},
+            "Sample": {"match_level": "exact", "area": "E07000117"},
+            "Specimen": {"match_level": "weak", "area": "E06000008"},
+        }
+        return self._about(
+            question, said.get(question["subject"].get("match", {}).get("family_name"), said["Testcase"])
+        )
+
+    def about_nonsense(self, question: dict[str, Any]) -> HttpResponse:
+        """Answer well, and say something of the person that is neither a level nor an area."""
+        return self._about(question, {"match_level": "probably", "area": "Blackburn"})
+
     def gated(self, question: dict[str, Any]) -> HttpResponse:
         """Answer well, but only once the test opens the gate of this exchange's case (or 20 s have passed)."""
         gate = self._gates / f"open-{question['service'].replace('/', '-')}"
@@ -177,6 +192,13 @@ class HostileProvider:
     def redirect(self, _question: dict[str, Any]) -> HttpResponse:
         """Send the gateway elsewhere."""
         return HttpResponse(status=307, headers={**JSON, "Location": f"{self._origin}/good"}, body=b"{}")
+
+    def _about(self, question: dict[str, Any], said: Mapping[str, str]) -> HttpResponse:
+        answer = self.good(question)
+        body = json.loads(answer.body)
+        if answer.status != 200:
+            return answer
+        return HttpResponse(status=200, headers=JSON, body=json.dumps({**body, "about": said}).encode())
 
     def _found(self, question: dict[str, Any]) -> Mapping[str, Any] | NoRecord:
         names = ("exchange", "service", "purpose", "agreement", "consumer", "subject", "handle", "audience")
