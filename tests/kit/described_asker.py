@@ -73,7 +73,7 @@ class AsAsker(AuthBase):
         if _one_of_two(request):
             request.url = self._about_what_there_is(request.url or "")
         path = urlsplit(request.url or "").path
-        if path == EXCHANGES:
+        if path.startswith(EXCHANGES):
             self._sign(request)
         elif path in WITH_CLIENT_AUTHENTICATION and _one_of_two(request):
             self._authenticate(request)
@@ -91,6 +91,7 @@ class AsAsker(AuthBase):
         for place, name in (
             ("/register/", self.asker.registration),
             ("/auditor/exchanges/", self.asker.exchange),
+            (f"{EXCHANGES}/", self.asker.exchange),
             ("/sharing/v1/members/", self.asker.member),
             ("/assets/", "gateway.css"),
         ):
@@ -98,7 +99,8 @@ class AsAsker(AuthBase):
         return address
 
     def _sign(self, request: requests.PreparedRequest) -> None:
-        if not {"content-digest", "signature", "signature-input"} <= {name.lower() for name in request.headers}:
+        needed = {"signature", "signature-input", *(["content-digest"] if request.method == "POST" else [])}
+        if not needed <= {name.lower() for name in request.headers}:
             return  # what was left out on purpose stays out
         if _is_uuid(request.headers.get("Idempotency-Key")):
             # Those that are generated are few, and each is for one question.
