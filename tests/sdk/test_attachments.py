@@ -127,6 +127,11 @@ def another_under_its_own_digest(gateway: StandIn) -> Callable[[HttpRequest], Ht
     return sent(gateway, b"another letter")
 
 
+def itself_under_anothers_digest(gateway: StandIn) -> Callable[[HttpRequest], HttpResponse]:
+    """The right bytes, which the gateway's signature does not cover."""
+    return sent(gateway, LETTER, digest=hashlib.sha256(b"another letter").digest())
+
+
 def by_a_stranger(gateway: StandIn) -> Callable[[HttpRequest], HttpResponse]:
     stranger = StandIn(clock=gateway.clock)
     return sent(stranger)
@@ -136,7 +141,18 @@ def unsigned(_gateway: StandIn) -> Callable[[HttpRequest], HttpResponse]:
     return lambda _request: HttpResponse(status=200, body=LETTER)
 
 
-@pytest.mark.parametrize("lie", [truncated, lengthened, another, another_under_its_own_digest, by_a_stranger, unsigned])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        truncated,
+        lengthened,
+        another,
+        another_under_its_own_digest,
+        itself_under_anothers_digest,
+        by_a_stranger,
+        unsigned,
+    ],
+)
 def test_what_is_not_the_document_leaves_nothing_behind(
     gateway: StandIn, tmp_path: Path, lie: Callable[[StandIn], Callable[[HttpRequest], HttpResponse]]
 ) -> None:
