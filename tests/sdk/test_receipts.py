@@ -152,6 +152,13 @@ def test_what_was_changed_afterwards_is_named(
     assert failed.value.step == step
 
 
+def test_a_record_signed_anew_with_a_key_brought_along_is_named(kept: Kept) -> None:
+    forged = kept.gateway.record(signer=STRANGER, fields={"eligible": False, "tier": None})
+    with pytest.raises(ProofFailed) as failed:
+        verify_kept(replace(kept.kept(), record=forged, provider_jwk=STRANGER.public_jwk()), kept.keys)
+    assert failed.value.step == "3 record"
+
+
 def test_a_record_put_beside_another_receipt_is_named(kept: Kept) -> None:
     one = kept.kept()
     other = kept.kept()  # the same fields, signed anew
