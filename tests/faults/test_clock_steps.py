@@ -1,6 +1,7 @@
 """The clock of the whole machine is two hours off, and steps back, while the gateway is asked."""
 
 import json
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -72,6 +73,33 @@ def test_the_log_goes_on_in_the_order_of_what_happened_whatever_the_clock_shows(
         assert_accounted_for(world, gated, receipts, leaves=leaves)
         assert outsider.look() == len(leaves)
         assert [leaf.event_id for leaf in leaves] == outsider.events
+
+
+def test_an_answer_is_given_again_for_a_quarter_of_an_hour_and_no_longer(
+    start_world: StartWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = machine_clock(tmp_path / "clock", monkeypatch)
+    with start_world(workers=2) as world:
+        officer, asking, key = world.officer(), world.asking(), str(uuid.uuid4())
+        body = world.body(asking)
+
+        def asked(*, after_minutes: float) -> HttpResponse:
+            clock.set_off(hours=after_minutes / 60)
+            wait_until(partial(_is_ready, world), within_seconds=10)
+            # Tokens last for less; the officer signs in again and is the same person.
+            token = world.tokens(officer)["access_token"]
+            answer = world.send(world.signed(body, key=key, token=token))
+            while answer.status == HTTPStatus.SERVICE_UNAVAILABLE:  # the patience of these worlds is short
+                answer = world.send(world.signed(body, key=key, token=token))
+            return answer
+
+        first, again, late = asked(after_minutes=0), asked(after_minutes=14), asked(after_minutes=16)
+        assert (first.status, again.status, again.body) == (HTTPStatus.OK, HTTPStatus.OK, first.body)
+        told = json.loads(late.body)
+        assert (late.status, told["code"]) == (HTTPStatus.CONFLICT, "answer_expired")
+        assert (told["exchange"], told["receipt"]) == tuple(
+            json.loads(first.body)[name] for name in ("exchange", "receipt")
+        )
 
 
 def _told(world: World, asking: Asking) -> list[Receipt]:

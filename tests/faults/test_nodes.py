@@ -1,8 +1,13 @@
 """Two nodes behind HAProxy on a replicated PostgreSQL: nodes and databases come and go under load."""
 
+import json
 import time
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -10,7 +15,11 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import delete, select
 
 from gateway.audit.models import NoiseRow
+from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
+from gateway.sharing.agreements.lifecycle import suspend_agreement
+from gateway.wire.message_signatures import HttpRequest, HttpResponse
+from tests.conformance.while_answering import exchange_asked
 from tests.faults.pressure import (
     Load,
     asking_all_the_while,
@@ -20,10 +29,10 @@ from tests.faults.pressure import (
     wait_until_none_is_open,
 )
 from tests.faults.visits import visited_all_the_while
-from tests.kit.nodes import Replicated, Topology, replicated_postgresql, running_nodes
+from tests.kit.nodes import Node, Replicated, Topology, replicated_postgresql, running_nodes
 from tests.kit.processes import processes
 from tests.kit.tls import TestAuthority
-from tests.kit.world import Asking
+from tests.kit.world import Asking, World
 
 pytestmark = [pytest.mark.prove, pytest.mark.postgresql, pytest.mark.timeout(300)]
 
@@ -87,6 +96,68 @@ def test_cookies_are_for_tls_alone_though_the_last_hop_is_not(topology: Topology
     topology.world.sign_in(browser, topology.world.officer())
     assert {cookie.name for cookie in http.cookies} == {"__Host-gateway-sign-in", "__Host-gateway-forms"}
     assert all(cookie.secure for cookie in http.cookies)
+
+
+def test_of_copies_sent_to_both_nodes_at_once_one_is_answered(topology: Topology) -> None:
+    world = topology.world
+    request = world.signed(world.body(world.asking()))
+    with ThreadPoolExecutor(8) as senders:
+        answers = list(senders.map(partial(_sent_to, request=request), topology.nodes * 4))
+    assert sorted(answer.status for answer in answers) == [200] + [401] * 7
+    assert {json.loads(answer.body)["code"] for answer in answers if answer.status == 401} == {"nonce_replayed"}
+
+
+def test_a_retry_at_the_other_node_gets_the_original_answer_until_it_is_permitted_no_longer(topology: Topology) -> None:
+    world, (one, other) = topology.world, topology.nodes
+    asking, key = world.asking(), str(uuid.uuid4())
+    body = world.body(asking)
+    first = _sent_to(one, request=world.signed(body, key=key))
+    again = _sent_to(other, request=world.signed(body, key=key))
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    another = _sent_to(other, request=world.signed(world.body(asking), key=key))
+    assert (another.status, json.loads(another.body)["code"]) == (422, "idempotency_key_reused")
+    _suspend(world, asking)
+    for node in (one, other):
+        refused = _sent_to(node, request=world.signed(body, key=key))
+        assert [rule["code"] for rule in json.loads(refused.body)["rules"]] == ["agreement_suspended"]
+    assert world.outcomes_of(json.loads(first.body)["exchange"]) == ["disclosed", "repeated", "refused", "refused"]
+
+
+def test_what_is_suspended_while_one_node_waits_for_the_provider_is_released_by_neither(topology: Topology) -> None:
+    world, (one, other) = topology.world, topology.nodes
+    asking, key = world.asking("gated", answer_seconds=10.0), str(uuid.uuid4())
+    body = world.body(asking)
+    with ThreadPoolExecutor(1) as sender:
+        answer = sender.submit(_sent_to, one, request=world.signed(body, key=key))
+        exchange = exchange_asked(world, asking)
+        running = _sent_to(other, request=world.signed(body, key=key))
+        assert (running.status, json.loads(running.body)["code"]) == (409, "still_running")
+        _suspend(world, asking)
+        world.open_gate(asking)
+        refused = answer.result(timeout=30)
+    again = _sent_to(other, request=world.signed(body, key=key))
+    assert (refused.status, again.status, again.body) == (403, 403, refused.body)
+    assert world.outcomes_of(exchange) == ["refused", "repeated"]
+
+
+def _sent_to(node: Node, *, request: HttpRequest) -> HttpResponse:
+    """Send it past the proxy: what was signed is the address that everybody knows."""
+    path = urlsplit(request.target_uri).path
+    answer = requests.post(node.address + path, data=request.body, headers=dict(request.headers), timeout=30)
+    return HttpResponse(status=answer.status_code, headers=answer.headers, body=answer.content)
+
+
+def _suspend(world: World, asking: Asking) -> None:
+    with world.gateway.database.write() as session:
+        suspend_agreement(
+            session,
+            asking.reference,
+            asking.version,
+            audit=world.gateway.audit,
+            by="tests",
+            reason="a test",
+            at=SystemClock().now(),
+        )
 
 
 def test_nodes_are_restarted_one_after_the_other_and_no_request_fails(topology: Topology) -> None:
