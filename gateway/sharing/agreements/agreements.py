@@ -45,6 +45,8 @@ class Agreement:
     superseded_on: date | None
     """The first day of a later version; this one ends on the day before."""
     signatures: tuple[RecordedSignature, ...]
+    signed: Signed
+    """Whose signatures hold today."""
     imported_at: datetime
     status_changed_at: datetime
 
@@ -77,11 +79,6 @@ class Agreement:
     def legal_gateway(self) -> str:
         """The code of the power on which it rests."""
         return self.terms.legal_basis.gateway
-
-    @property
-    def signed(self) -> Signed:
-        """Whose signatures hold today."""
-        return signed_by(self.document.canonical, self.signatures)
 
     @property
     def consumer_signed(self) -> bool:
@@ -270,15 +267,17 @@ def _agreement(session: Session, row: _AnyRow) -> Agreement:
     signatures = {found.member: found.jws for found in session.connection().execute(_SIGNED, name)}
     members = (parties.consumer.member, parties.provider.member)
     keys = active_member_keys(session, members)
+    recorded = tuple(
+        recorded_signature(member, signatures[member], keys=keys.get(member, ()))
+        for member in members
+        if member in signatures
+    )
     return Agreement(
         document=document,
         status=AgreementStatus(row.status),
         superseded_on=row.superseded_on,
-        signatures=tuple(
-            recorded_signature(member, signatures[member], keys=keys.get(member, ()))
-            for member in members
-            if member in signatures
-        ),
+        signatures=recorded,
+        signed=signed_by(document.canonical, recorded),
         imported_at=row.imported_at,
         status_changed_at=row.status_changed_at,
     )

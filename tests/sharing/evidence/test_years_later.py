@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from gateway.app import Gateway, assemble
 from gateway.cli import public_keys
@@ -15,14 +16,14 @@ from gateway.policy.kept_texts import KeptTexts
 from gateway.policy.tables import imagined
 from gateway.sdk.evidence import Brought, reveal, settle
 from gateway.settings import Settings
-from gateway.sharing.agreements.agreements import facts, find_agreement
+from gateway.sharing.agreements.agreements import Agreement, facts, find_agreement
 from gateway.sharing.agreements.lifecycle import record_signature
 from gateway.sharing.agreements.policy_bases import load_policy_bases
 from gateway.sharing.agreements.signatures import sign_agreement
 from gateway.sharing.evidence.export import export_evidence
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
-from gateway.sharing.exchange.outcomes import Ending, lease_end
+from gateway.sharing.exchange.outcomes import Ending, abandon, lease_end
 from gateway.signing.purposes import ALGORITHMS, Purpose
 from gateway.signing.rotation import add_key, make_missing_keys, retire_log_key
 from gateway.wire.canonical import digest_b64
@@ -102,14 +103,9 @@ class House:
             withheld=(),
         )
         with gateway.database.write() as session:
-            agreement = find_agreement(session, "DSA-003", 1)
-            assert agreement is not None
-            kept = KeptTexts()
-            kept.keep(session, gateway.policy.digest, lambda: gateway.policy.texts, at=now)
-            kept.keep(session, agreement.signed.digest, lambda: agreement.texts, at=now)
-            inputs = replace(PERMITTED, agreement=facts(agreement), now=now)
-            row = self._opened(inputs)
-            row.id, row.retry_mac = exchange, exchange.bytes * 2
+            agreement = self.keep_texts(session, KeptTexts())
+            row = self.opened(replace(PERMITTED, agreement=facts(agreement), now=now))
+            row.id = exchange
             session.add(row)
             session.flush()
             ending = Ending(outcome="disclosed", decision="permit", record=minimised)
@@ -118,10 +114,21 @@ class House:
             pass
         return row, Brought(request=REQUEST, record=record)
 
-    def _opened(self, inputs: DecisionInputs) -> ExchangeRow:
+    def keep_texts(self, session: Session, kept: KeptTexts) -> Agreement:
+        """Keep what is decided by, as a request does; returns the agreement."""
+        agreement, policy, now = find_agreement(session, "DSA-003", 1), self.gateway.policy, self.clock.now()
+        assert agreement is not None
+        kept.keep(session, policy.digest, lambda: policy.texts, at=now)
+        kept.keep(session, agreement.signed.digest, lambda: agreement.texts, at=now)
+        return agreement
+
+    def opened(self, inputs: DecisionInputs) -> ExchangeRow:
+        """An exchange whose provider is being asked."""
         now = self.clock.now()
         return ExchangeRow(
+            id=new_id(),
             state="open",
+            retry_mac=new_id().bytes * 2,
             request_digest=digest_b64(REQUEST),
             client_id="blackburn-portal",
             consumer=BLACKBURN,
@@ -200,6 +207,21 @@ def test_evidence_of_each_time_is_settled_by_the_keys_of_its_time_and_of_every_l
     assert [step.name for step in evidence.steps][5:] == ["answer", "agreement", "policy", "request", "record"]
     shown = settle(reveal(years_later, kept, ["tier"]), parse_public_keys(keys_3))
     assert shown.fields == {"tier": "targeted"}
+
+
+def test_an_exchange_that_was_given_up_has_evidence_of_what_it_was_begun_under(house: House) -> None:
+    gateway, now = house.gateway, house.clock.now()
+    with gateway.database.write() as session:
+        agreement = house.keep_texts(session, KeptTexts())
+        row = house.opened(replace(PERMITTED, agreement=facts(agreement), now=now))
+        session.add(row)
+        session.flush()
+        assert abandon(session, gateway.registrar, row, now=now)
+    while gateway.sequencer().run_once():
+        pass
+    evidence = settle(house.evidence(row), parse_public_keys(house.keys()), brought=Brought(request=REQUEST))
+    assert evidence.receipt.outcome == "abandoned"
+    assert [step.name for step in evidence.steps][5:] == ["agreement", "policy", "request"]
 
 
 def test_the_signatures_and_keys_shown_are_those_of_the_decision(house: House) -> None:
