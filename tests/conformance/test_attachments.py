@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ import pytest
 from sqlalchemy import select, update
 
 from gateway.clock import SystemClock
+from gateway.demo.layout import PROVIDER_CLIENT
+from gateway.directory.members import find_client, record_client
 from gateway.sdk.answers import NotAnswered
 from gateway.sharing.agreements.lifecycle import resume_agreement, suspend_agreement
 from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
@@ -24,6 +27,7 @@ from gateway.signing.signing_keys import Purpose
 from gateway.wire.contracts import EXCHANGE_TAG
 from gateway.wire.encoding import b64url_encode
 from gateway.wire.message_signatures import HttpRequest, verify_response
+from gateway.wire.signer import PrivateKeySigner
 from tests.conformance.attached import ask, attached, fetch, request_for, spooled, while_spooling
 from tests.conformance.expectations import problem_of, receipt_in, watching
 from tests.conformance.others import another_client, officer_token_of
@@ -241,6 +245,22 @@ def test_an_agreement_suspended_while_the_document_is_being_sent(world: World) -
     exchange = letter.address.split("/")[-3]
     assert world.outcomes_of(exchange) == ["disclosed", "released", "refused"]
     assert fetch(world, letter.address, key=letter.idempotency_key).status == 403
+
+
+def test_the_departments_key_withdrawn_before_the_document_is_fetched(world: World) -> None:
+    letter = ask(world, attached(world, size=10)).attachments[FIELD]
+    with world.gateway.database.read() as session:
+        department = find_client(session, PROVIDER_CLIENT)
+    assert department is not None
+    try:
+        with world.gateway.database.write() as session:
+            another = PrivateKeySigner.generate("ES256").public_jwk()
+            record_client(session, replace(department, keys=(another,)), at=SystemClock().now())
+        assert told_of(world, letter.address) == (409, "answer_withdrawn")
+    finally:
+        with world.gateway.database.write() as session:
+            record_client(session, department, at=SystemClock().now())
+    assert fetch(world, letter.address).body == document(10)
 
 
 def test_a_document_whose_time_is_over(world: World) -> None:
