@@ -26,7 +26,7 @@ from gateway.wire.signer import PrivateKeySigner
 from tests.kit.described_asker import Asker
 from tests.kit.world import PROJECT, World
 
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
 VERIFIER = "a-code-verifier-of-forty-three-characters-or-more"
@@ -97,7 +97,7 @@ def test_no_fault_and_no_answer_that_is_not_described(world: World, asker: Path,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
     print(done.stdout)  # noqa: T201 - pytest shows it with a failure, and when asked to
