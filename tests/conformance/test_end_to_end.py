@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.clock import SystemClock
@@ -15,8 +16,10 @@ from gateway.demo.layout import PORTAL_CLIENT
 from gateway.directory.members import find_registration, record_client
 from gateway.sdk.answers import Answer, AnswerNotBelievable, NotAnswered, Refusal
 from gateway.sdk.consumer import Consumer
+from gateway.sdk.evidence import load_brought, reveal, settle
 from gateway.sdk.receipts import ReceiptFolder
 from gateway.sdk.settling import verify_kept
+from gateway.sharing.evidence.commands import evidence_group
 from gateway.wire.encoding import b64url_decode
 from gateway.wire.proofs import parse_public_keys
 from gateway.wire.sealed_disclosures import DecryptionKey
@@ -71,6 +74,17 @@ def consumer(world: World, asking: Asking, **changes: Any) -> Consumer:
     """The portal with its private key, which believes this service's answers only encrypted."""
     options: dict[str, Any] = {"decryption": [KEY], "encrypted": [asking.service], **changes}
     return Consumer(world.issuer, PORTAL_CLIENT, world.signer(PORTAL_CLIENT), **options)
+
+
+def test_the_consumer_alone_can_show_one_value_in_evidence(world: World, tmp_path: Path) -> None:
+    asking = sealed(world)
+    answer = ask(world, asking, *FIELDS, consumer=consumer(world, asking, receipts=tmp_path))
+    exported = CliRunner().invoke(evidence_group(world.gateway.audit_context), ["export", answer.exchange])
+    keys = parse_public_keys(world.public_keys_file().read_bytes())
+    kept = load_brought(None, (tmp_path / f"{answer.exchange}.json").read_bytes())
+    assert settle(exported.stdout_bytes, keys, brought=kept).steps[-1].name == "record"
+    shown = settle(reveal(exported.stdout_bytes, kept, ["eligible"]), keys)
+    assert shown.fields == {"eligible": True}
 
 
 def test_what_is_for_the_consumer_is_nowhere_at_the_gateway(world: World, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from gateway.audit.keeping.erase import erase_subject
 from gateway.clock import SystemClock
+from gateway.sdk.consumer import Consumer
 from gateway.sdk.evidence import Brought, Settled, load_brought, reveal, settle
 from gateway.sharing.agreements.lifecycle import suspend_agreement
 from gateway.sharing.evidence.commands import evidence_group
@@ -16,6 +17,7 @@ from gateway.sharing.exchange.models import ExchangeRow
 from gateway.wire.keys import thumbprint
 from gateway.wire.proofs import PublicKeys, parse_public_keys
 from gateway.wire.receipts import Receipt
+from tests.conformance.computed import ABOVE_LIMIT, ask, computing
 from tests.kit.world import BLACKBURN, DWP, NOBODY_MATCH, PORTAL_CLIENT, Asking, World
 
 READER = ("--with-details", "--by", "O Sample", "--reason", "dispute 2026/17")
@@ -66,6 +68,17 @@ def test_a_disclosure_is_settled_by_one_file_and_shows_the_field_that_is_chosen(
     assert evidence.agreement["reference"] == asking.reference
     shown = settle(reveal(file.read_bytes(), kept, ["tier"]), public_keys(world))
     assert shown.fields == {"tier": "targeted"}
+
+
+def test_what_the_gateway_computed_is_revealed_from_what_the_consumer_kept(world: World, tmp_path: Path) -> None:
+    asking = computing(world, "computed-well", ABOVE_LIMIT)
+    consumer = Consumer(world.issuer, PORTAL_CLIENT, world.signer(PORTAL_CLIENT), receipts=tmp_path)
+    answer = ask(world, asking, "eligible", "above_limit", consumer=consumer)
+    kept = load_brought(None, (tmp_path / f"{answer.exchange}.json").read_bytes())
+    file = exported(world, answer.exchange).stdout_bytes
+    evidence = settle(file, public_keys(world), brought=kept)
+    assert names(evidence) == ["answer", "checks", "agreement", "policy", "request", "record"]
+    assert settle(reveal(file, kept, ["above_limit"]), public_keys(world)).fields == {"above_limit": True}
 
 
 def test_details_open_what_the_log_committed_to_and_whoever_reads_them_is_recorded(world: World) -> None:
