@@ -55,4 +55,5 @@ def remove_restrictions(session: Session, *, subjects: Collection[str], service:
 def count_restrictions(session: Session) -> dict[str, int]:
     """Return under how many references people are restricted, by service."""
     counted = select(RestrictionRow.service, func.count()).group_by(RestrictionRow.service)
-    return dict(session.execute(counted.order_by(RestrictionRow.service)).tuples().all())
+    rows = session.execute(counted.order_by(RestrictionRow.service)).all()
+    return {row[0]: row[1] for row in rows}
