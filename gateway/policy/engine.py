@@ -6,9 +6,10 @@ refusal.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -46,9 +47,7 @@ class PolicyEngine:
     """Schema, rules and lists: all that a decision depends on besides its inputs; `from_texts` reads them back."""
     rules: Mapping[str, str]
     """The Cedar text of each forbid, by its @id."""
-    _policies: cedarpy.PolicySet
-    _schema: cedarpy.Schema
-    _entities: cedarpy.Entities
+    _evaluate: Callable[[str, str], "_Evaluated"]
 
     @classmethod
     def load(cls, policies_dir: Path) -> Self:
@@ -83,27 +82,44 @@ class PolicyEngine:
             digest=texts_digest(texts),
             texts=texts,
             rules=_texts(rules_text),
-            _policies=policies,
-            _schema=schema,
-            _entities=entities,
+            # Every exchange is decided twice, mostly on the same facts: what Cedar says depends on nothing else.
+            _evaluate=lru_cache(maxsize=1024)(partial(_evaluate, policies, schema, entities)),
         )
 
     def decide(self, inputs: DecisionInputs) -> Permit | Deny:
         """Decide by every rule at once; never raises for what is in `inputs`."""
         try:
-            entities = self._entities.with_added_json_str(json.dumps(_entities(inputs)), self._schema)
-            result = cedarpy.is_authorized(_request(inputs), self._policies, entities, self._schema)
+            evaluated = self._evaluate(json.dumps(_request(inputs)), json.dumps(_entities(inputs)))
         except (ValueError, TypeError):
             return Deny(reasons=(POLICY_ERROR,))
-        failed = set(result.diagnostics.id_annotations_by_reason.values())
-        reasons = tuple(reason for rule, reason in self.registers.reasons.items() if rule in failed)
-        # A skipped forbid is an error in the diagnostics, even where Cedar says Allow.
-        if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+        reasons = tuple(reason for rule, reason in self.registers.reasons.items() if rule in evaluated.failed)
+        if evaluated.allowed is None:
             return Deny(reasons=(*reasons, POLICY_ERROR))
-        if result.decision is cedarpy.Decision.Allow:
+        if evaluated.allowed:
             return Permit(fields=tuple(dict.fromkeys(inputs.request.fields)))
         # Deny without a rule of ours cannot happen with checked rules; if it does, it is still a refusal with a reason.
         return Deny(reasons=reasons or (POLICY_ERROR,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evaluated:
+    """What Cedar says: the rules that failed, and whether it allows; None where not every rule could be evaluated."""
+
+    failed: frozenset[str]
+    allowed: bool | None
+
+
+def _evaluate(
+    policies: cedarpy.PolicySet, schema: cedarpy.Schema, registers: cedarpy.Entities, request: str, entities: str
+) -> _Evaluated:
+    """Ask Cedar; raises `ValueError` or `TypeError` for what it cannot read."""
+    known = registers.with_added_json_str(entities, schema)
+    result = cedarpy.is_authorized(json.loads(request), policies, known, schema)
+    failed = frozenset(result.diagnostics.id_annotations_by_reason.values())
+    # A skipped forbid is an error in the diagnostics, even where Cedar says Allow.
+    if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+        return _Evaluated(failed=failed, allowed=None)
+    return _Evaluated(failed=failed, allowed=result.decision is cedarpy.Decision.Allow)
 
 
 def _request(inputs: DecisionInputs) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import cedarpy
 import pytest
 
 from gateway.policy.decision import AgreementFacts, DecisionInputs, Deny, Permit
-from gateway.policy.engine import POLICY_ERROR, PolicyEngine, _entities, _request
+from gateway.policy.engine import POLICY_ERROR, PolicyEngine, _entities, _registers_entity, _request
 from tests.kit.policies import POLICIES, changed, permitted_inputs
 
 
@@ -282,8 +282,8 @@ def test_a_forbid_that_cannot_be_evaluated_refuses(rewritten: Callable[[str, str
         'unless { resource.active && Officer::"officer-sample".assurance + 9223372036854775807 > 0 };',
     )
     inputs = permitted_inputs()
-    entities = engine._entities.with_added_json_str(json.dumps(_entities(inputs)))
-    by_itself = cedarpy.is_authorized(_request(inputs), engine._policies, entities, engine._schema)
+    entities = json.dumps([_registers_entity(engine.registers), *_entities(inputs)])
+    by_itself = cedarpy.is_authorized(_request(inputs), engine.texts["rules"], entities, engine.texts["schema"])
     assert by_itself.allowed, "Cedar by itself skips the rule and allows"
     assert engine.decide(inputs) == Deny(reasons=(POLICY_ERROR,))
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -97,7 +96,7 @@ class _Intent:
     on just as for others: nothing shows who knew.
     """
 
-    exchange: UUID
+    exchange: ExchangeRow
     provider: Client
     question: Question
     settled: NoRecord | None
@@ -234,15 +233,15 @@ class Broker:
             demands=_demands(agreement, request),
         )
         query = tally.record_query(session, now=now)
-        return _Intent(exchange=row.id, provider=provider, question=question, settled=settled, query=query)
+        return _Intent(exchange=row, provider=provider, question=question, settled=settled, query=query)
 
     def _complete(self, intent: _Intent, told: Told, asked: Asked) -> Reply | TurnedAway:
         """Decide again and commit the outcome: what was true before the provider was asked may no longer be."""
         with self._database.write() as session:
             now = self._clock.now()
-            row = session.get_one(ExchangeRow, intent.exchange, with_for_update=True)
-            if row.state != "open":
-                return _closed_before(row)
+            # As we opened it: whether it is open still is asked where it is closed, by compare-and-set.
+            row = intent.exchange
+            session.add(row)
             agreement = locked(session, row, provider_client=intent.provider.client_id)
             fetched = still_readable(
                 find_client(session, row.client_id),
@@ -385,7 +384,10 @@ class Broker:
         self, session: Session, row: ExchangeRow, ending: Ending, asked: Asked, *, at: datetime
     ) -> Reply | TurnedAway:
         reply = self._registrar.conclude(session, row, ending, idempotency_key=asked.idempotency_key, at=at)
-        return reply or _closed_before(row)
+        if reply is None:
+            session.expire(row)  # what we would have written is forgotten, and how it was closed is read
+            return _closed_before(row)
+        return reply
 
     def _record_open(
         self,
