@@ -56,6 +56,7 @@ fmt: .venv/.development ## Format the code and mend what ruff can mend
 
 bench: .venv/.development ## Measure the gateway beside the machine's own floor
 	$(VENV)/python -m benchmarks
+	$(VENV)/python -m benchmarks.attachment_memory
 
 lock: .venv/.development ## Remake the locked requirements from pyproject.toml (UPGRADE=1: take newer versions)
 	$(UV_COMPILE) pyproject.toml --extra build --output-file requirements.txt
