@@ -66,7 +66,7 @@ def test_the_demonstrations_walk_holds_over_tls(tls_world: World) -> None:
         ca_file=tls_world.layout.ca_file,
     )
     assert walk.run(), said
-    assert len([line for line in said if line.startswith("ok  ")]) == 8
+    assert len([line for line in said if line.startswith("ok  ")]) == 10
     assert tls_world.issuer.startswith("https://")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from gateway.errors import GatewayError
 from gateway.listings import AS_JSON, SHOWN_AS_JSON, print_listing
 from gateway.policy.registers import load_registers
 from gateway.sharing.agreements.agreement_files import load_agreements
-from gateway.sharing.agreements.agreements import Agreement, list_agreements, versions_of
+from gateway.sharing.agreements.agreements import Agreement, AgreementStatus, list_agreements, versions_of
 from gateway.sharing.agreements.errors import AgreementNotFound
 from gateway.sharing.agreements.lifecycle import import_agreement, resume_agreement, suspend_agreement
 from gateway.sharing.agreements.signatures import load_signatures, save_signature, sign_agreement, signatures_path
@@ -77,9 +78,11 @@ def _list_command(open_context: Callable[[], AgreementsContext]) -> click.Comman
     @click.command("list")
     @AS_JSON
     def list_all(*, as_json: bool) -> None:
-        """List every recorded version, with its state and days."""
-        with open_context().database.read() as session:
+        """List every recorded version, with its state and days, and what it permits today."""
+        context = open_context()
+        with context.database.read() as session:
             agreements = list_agreements(session)
+        today = context.clock.now().astimezone(UTC).date()
         rows = [
             {
                 "agreement": agreement.terms.name,
@@ -87,13 +90,26 @@ def _list_command(open_context: Callable[[], AgreementsContext]) -> click.Comman
                 "provider": agreement.provider,
                 "service": agreement.terms.service,
                 "state": agreement.status,
+                "today": _standing(agreement, today),
                 "signed_by": _signers(agreement),
                 "from": agreement.terms.starts.isoformat(),
                 "to": agreement.ends_on.isoformat(),
+                "review": agreement.terms.review.isoformat(),
             }
             for agreement in agreements
         ]
-        columns = ("agreement", "consumer", "provider", "service", "state", "signed_by", "from", "to")
+        columns = (
+            "agreement",
+            "consumer",
+            "provider",
+            "service",
+            "state",
+            "today",
+            "signed_by",
+            "from",
+            "to",
+            "review",
+        )
         print_listing(columns, rows, as_json=as_json)
 
     return list_all
@@ -154,7 +170,7 @@ def _import_command(open_context: Callable[[], AgreementsContext]) -> click.Comm
     @click.argument("names", nargs=-1)
     @click.option("--by", default="operator", show_default=True, help="Who does this, for the log.")
     def import_all(names: tuple[str, ...], by: str) -> None:
-        """Record the services and the agreements of the policies folder: all of them, or only NAMES.
+        """Record the agreements of the policies folder and their services: all of them, or only NAMES.
 
         An agreement with both members' signatures comes into force; without them it is recorded as a draft. If one
         cannot be recorded, nothing is.
@@ -195,9 +211,11 @@ def _change_command(
 
 def import_files(context: AgreementsContext, names: Sequence[str], *, by: str) -> tuple[Agreement, ...]:
     """Record services and agreements from the files, in one transaction; raises what `import_agreement` does."""
-    services = load_services(context.policies_dir)
     registers = load_registers(context.policies_dir)
     documents = _chosen(context, names)
+    # With names, what others are about need not have its members here.
+    named = {document.terms.service for document in documents}
+    services = [each for each in load_services(context.policies_dir) if not names or each.id in named]
     with context.database.write() as session:
         now = context.clock.now()
         for service in services:
@@ -248,3 +266,20 @@ def _parsed_name(name: str) -> tuple[str, int]:
 def _signers(agreement: Agreement) -> list[str]:
     signed = ((agreement.consumer, agreement.consumer_signed), (agreement.provider, agreement.provider_signed))
     return [member for member, holds in signed if holds]
+
+
+def _standing(agreement: Agreement, today: date) -> str:
+    """Say in words what an agreement permits on this day; policy decides, and gives these reasons."""
+    signers = _signers(agreement)
+    missing = [member for member in (agreement.consumer, agreement.provider) if member not in signers]
+    if agreement.status is AgreementStatus.SUSPENDED:
+        return "suspended"
+    if missing and agreement.status is AgreementStatus.DRAFT:
+        return f"under review, {missing[0]} has not signed" if signers else "draft"
+    if missing:
+        return f"the signature of {missing[0]} no longer holds"
+    if today < agreement.terms.starts:
+        return "not started"
+    if today > agreement.ends_on:
+        return "expired"
+    return "in force, review overdue" if today > agreement.terms.review else "in force"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,39 @@ def test_a_name_that_names_nothing_is_said_to(context: AgreementsContext, name: 
         result = run(context, *command)
         assert result.exit_code == 1, command
         assert result.output.startswith("Error: ")
+
+
+def test_the_list_says_what_an_agreement_permits_today(context: AgreementsContext) -> None:
+    def today() -> str:
+        [listed] = json.loads(run(context, "list", "--json").output)
+        return str(listed["today"])
+
+    def later(**by: float) -> AgreementsContext:
+        clock = FrozenClock()
+        clock.advance(**by)
+        return replace(context, clock=clock)
+
+    run(context, "import")
+    assert today() == "draft"
+    sign(context, DWP)
+    run(context, "import")
+    assert today() == f"under review, {BLACKBURN} has not signed"
+    sign(context, BLACKBURN)
+    run(context, "import")
+    assert today() == "in force"
+    days = {-60: "not started", 335: "in force", 340: "in force, review overdue", 3640: "expired"}
+    assert {by: json.loads(run(later(days=by), "list", "--json").output)[0]["today"] for by in days} == days
+    run(context, "suspend", NAME, "--by", "A Sample", "--reason", "an incident")
+    assert today() == "suspended"
+
+
+def test_agreements_between_members_who_are_not_here_do_not_hinder_one_that_is_named(
+    context: AgreementsContext, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "policies")
+    shutil.copytree(POLICIES, tmp_path / "policies")
+    refused = run(context, "import")
+    assert (refused.exit_code, state(context)) == (1, None)
+    assert "is not registered here" in refused.output
+    assert run(context, "import", NAME).exit_code == 0
+    assert state(context) == "draft"
