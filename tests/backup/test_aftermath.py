@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from gateway.db import new_id
 from gateway.demo.layout import BLACKBURN, DWP, PORTAL_CLIENT, PROVIDER_CLIENT, PURPOSE, SERVICE
@@ -18,7 +19,7 @@ from gateway.identity.registration import suspend
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, RefreshTokenRow
 from gateway.sharing.agreements.agreements import AgreementStatus, find_agreement
 from gateway.sharing.agreements.lifecycle import resume_agreement, suspend_agreement
-from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.outcomes import Ending, close_abandoned
 from gateway.wire.signer import PrivateKeySigner
 from tests.backup.house import House
@@ -190,6 +191,29 @@ def test_nobody_is_signed_in_and_no_token_or_code_lives(house: House, tmp_path: 
     with restored.database.read() as session:
         for row in (SessionRow, AuthorizationRow, AccessTokenRow, RefreshTokenRow):
             assert session.query(row).count() == 0
+
+
+def test_a_document_that_was_fetched_since_cannot_be_fetched_again(
+    house: House, tmp_path: Path, empty_database_url: str
+) -> None:
+    exchange = open_exchange(house)
+    waiting = AttachmentRow(
+        exchange=exchange.id,
+        number=1,
+        field="letter",
+        digest="A" * 64,
+        size=1,
+        media_type="application/pdf",
+        expires_at=house.gateway.clock.now() + timedelta(minutes=15),
+    )
+    with house.database.write() as session:
+        session.add(waiting)
+    house.publish()
+    assert house.backup(tmp_path / "copy").exit_code == 0
+    restored, _ = restored_from(tmp_path / "copy", house, empty_database_url)
+    with restored.database.read() as session:
+        assert session.get(ExchangeRow, exchange.id) is not None
+        assert session.scalars(select(AttachmentRow)).all() == []
 
 
 def test_an_exchange_that_ended_since_does_not_end_twice(house: House, tmp_path: Path, empty_database_url: str) -> None:
