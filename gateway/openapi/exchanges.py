@@ -79,7 +79,7 @@ def exchange_doors(registers: Registers) -> Json:
                 "force, with the fields that it permits. Every answer is signed, whatever its status; sections 3 to 8 "
                 "of the wire protocol say what the signatures cover, and in which order a request is checked.\n\n"
                 "A lost answer is asked for again with the same `Idempotency-Key` and the same body, signed anew.",
-                parameters=(*_PROVING, _OF_THE_BODY),
+                parameters=_PROVING,
                 body=body_of(JSON, ref("schemas", "RecordRequest"), example=example("request")),
                 security=SHARING_TOKEN,
                 answers=_answers_to_questions(registers),
@@ -201,6 +201,9 @@ _PROVING: Sequence[Json] = (
         "New for each question, the same for each attempt at it",
     ),
     parameter(
+        "Content-Digest", "header", {"type": "string"}, "RFC 9530: `sha-256` or `sha-512` of the body, of no bytes too"
+    ),
+    parameter(
         "Signature-Input",
         "header",
         {"type": "string"},
@@ -211,7 +214,6 @@ _PROVING: Sequence[Json] = (
         "DPoP", "header", {"type": "string"}, "The proof of a token that is bound to a key (RFC 9449)", required=False
     ),
 )
-_OF_THE_BODY = parameter("Content-Digest", "header", {"type": "string"}, "RFC 9530: `sha-256` or `sha-512` of the body")
 _LABEL: Json = {"type": "string", "pattern": r"^[A-Za-z0-9_-]{43}$", "description": "SHA-256, base64url"}
 _DISCLOSED: Json = {
     "type": "object",

@@ -13,7 +13,7 @@ from gateway.openapi.elements import (
     parameter,
     ref,
 )
-from gateway.wire.contracts import NO_RECORD
+from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD
 
 SIGNED = ("Content-Digest", "Signature-Input", "Signature")
 TEXT: Json = {"type": "string"}
@@ -84,6 +84,11 @@ def webhooks() -> Json:
             },
         },
     }
+    uncomputed: Json = {
+        "type": "object",
+        "required": ["code"],
+        "properties": {"code": {"const": CHECK_NOT_COMPUTED}, "about": record["properties"]["about"]},
+    }
     nothing: Json = {
         "type": "object",
         "required": ["code"],
@@ -94,8 +99,8 @@ def webhooks() -> Json:
         "The gateway asks a provider",
         tag="To members",
         text="Sent to the service's endpoint, signed with a key of `/sharing/v1/jwks.json` (tag `gateway-provider`). "
-        "The answer is signed with a key of the provider's client: section 9 of the wire protocol. Anything but the "
-        "two answers described here is a failure of the exchange; redirects are not followed.",
+        "The answer is signed with a key of the provider's client: section 9 of the wire protocol. Anything but "
+        "the answers described here is a failure of the exchange; redirects are not followed.",
         parameters=[parameter(name, "header", TEXT, "As in every signed message") for name in SIGNED],
         body=body_of(JSON, QUESTION, example=example("question")),
         security=({"messageSignature": []},),
@@ -105,6 +110,11 @@ def webhooks() -> Json:
                 {JSON: record},
                 headers=SIGNED,
                 examples={JSON: example("provider-answer")},
+            ),
+            422: answer(
+                "A check's expression gives nothing for this person's values",
+                {PROBLEM: uncomputed},
+                headers=SIGNED,
             ),
             404: answer(
                 "There is nothing to say about this person; the reason goes to nobody",
@@ -132,7 +142,7 @@ def webhooks() -> Json:
         tag="To members",
         text="`GET <the service's endpoint>/attachments/<exchange>/<digest>`, signed as a question is. The answer is "
         "the document, signed, with its `Content-Digest`; more than the stated size is not read.",
-        parameters=[parameter(name, "header", TEXT, "As in every signed message") for name in SIGNED[1:]],
+        parameters=[parameter(name, "header", TEXT, "As in every signed message") for name in SIGNED],
         security=({"messageSignature": []},),
         answers={
             200: answer("The document", {"*/*": {"type": "string", "format": "binary"}}, headers=SIGNED),

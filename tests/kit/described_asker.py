@@ -99,8 +99,7 @@ class AsAsker(AuthBase):
         return address
 
     def _sign(self, request: requests.PreparedRequest) -> None:
-        needed = {"signature", "signature-input", *(["content-digest"] if request.method == "POST" else [])}
-        if not needed <= {name.lower() for name in request.headers}:
+        if not {"content-digest", "signature", "signature-input"} <= {name.lower() for name in request.headers}:
             return  # what was left out on purpose stays out
         if _is_uuid(request.headers.get("Idempotency-Key")):
             # Those that are generated are few, and each is for one question.

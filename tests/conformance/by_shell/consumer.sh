@@ -5,9 +5,9 @@
 #   consumer.sh ask DIR       ask DIR/question.json; again, when DIR holds an earlier attempt
 #   consumer.sh believe DIR   verify everything about the answer, then print the fields: one disclosure a line
 #
-# Of the environment: ISSUER, CLIENT, KEY (PEM, P-256), KID; for `token` also CODE, CODE_VERIFIER, REDIRECT_URI. DIR keeps
-# what was sent and what came. Exit status 1 and one line say what does not hold. What it reads of JSON is what this
-# protocol writes: members without escapes, found by name.
+# Of the environment: ISSUER, CLIENT, KEY (PEM, P-256), KID; for `token` also CODE, CODE_VERIFIER, REDIRECT_URI.
+# DIR keeps what was sent and what came. Exit status 1 and one line say what does not hold. What it reads of JSON is
+# what this protocol writes: members without escapes, found by name.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -79,6 +79,12 @@ jws_holds() { # jws_holds COMPACT TYP JWKS: a JWS of this type, signed ES256 by 
     pem=$(key_of "$3" "$(printf %s "$header" | member kid)") || return 1
     printf %s "${1%.*}" >"$work/signed"
     holds "$work/signed" "$(from_b64url "${1##*.}" | hex)" "$pem"
+}
+disclosed() { # disclosed SD-JWT CLAIMS: each field as `name: value`, if its digest is among the claims
+    for disclosure in $(printf %s "${1#*\~}" | tr '~' ' '); do
+        grep -qF "\"$(printf %s "$disclosure" | sha256 | b64url)\"" "$2" || doubt 'a field that nobody signed for'
+        printf '%s\n' "$(from_b64url "$disclosure")" | sed 's/^\["[^"]*", *"\([^"]*\)", *\(.*\)\]$/\1: \2/'
+    done
 }
 payload() { rest=${1#*.}; from_b64url "${rest%%.*}"; }
 
@@ -217,16 +223,33 @@ believe() {
     [ "$(stated exp)" -ge "$now" ] || doubt 'the record is over'
 
     # 4. What arrived is what the receipt says.
-    [ "$(printf %s "$jwt" | sha256 | b64url)" = "$(said provider_jwt_digest)" ] || doubt 'the receipt names another record'
-    for disclosure in $(printf %s "${record#*\~}" | tr '~' ' '); do
-        grep -qF "\"$(printf %s "$disclosure" | sha256 | b64url)\"" "$dir/record.json" ||
-            doubt 'a field that nobody signed for'
-        printf '%s\n' "$(from_b64url "$disclosure")" | sed 's/^\["[^"]*", *"\([^"]*\)", *\(.*\)\]$/\1: \2/'
-    done >"$work/fields"
+    [ "$(printf %s "$jwt" | sha256 | b64url)" = "$(said provider_jwt_digest)" ] ||
+        doubt 'the receipt names another record'
+    disclosed "$record" "$dir/record.json" >"$work/fields"
+    believe_checks >>"$work/fields"
     sed 's/.*"fields_disclosed":\[\([^]]*\)\].*/\1/' "$dir/receipt.json" | tr -d '"' | tr ',' '\n' >"$work/named"
     [ "$(cut -d: -f1 "$work/fields" | sort)" = "$(sort "$work/named")" ] ||
         doubt 'the fields are not those of the receipt'
     cat "$work/fields"
+}
+
+# --- Checks that the gateway computed (13)
+
+believe_checks() {
+    checks=$(member checks <"$dir/answer-body")
+    named=$(said checks_digest)
+    [ -n "$checks$named" ] || return 0
+    jwt=${checks%%\~*}
+    [ "$(printf %s "$jwt" | sha256 | b64url)" = "$named" ] || doubt 'the receipt names other checks'
+    jws_holds "$jwt" gateway-check+sd-jwt "$dir/gateway-keys.json" || doubt 'the signature of the checks'
+    payload "$jwt" >"$dir/checks.json"
+    stated() { member "$1" <"$dir/checks.json"; }
+    [ "$(stated iss)" = "$ISSUER" ] && [ "$(stated aud)" = "$(said consumer)" ] || doubt 'the checks are not for us'
+    [ "$(stated jti)" = "$(said exchange)" ] && [ "$(stated sub)" = "$(said handle)" ] ||
+        doubt 'the checks are of another exchange'
+    [ "$(stated basis)" = "$(said provider_jwt_digest)" ] || doubt 'the checks rest on another record'
+    [ "$(stated exp)" -ge "$now" ] || doubt 'the checks are over'
+    disclosed "$checks" "$dir/checks.json"
 }
 
 command=${1:?token, ask or believe}

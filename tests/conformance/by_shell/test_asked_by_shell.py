@@ -15,6 +15,7 @@ import pytest
 
 from gateway.demo.layout import PORTAL_CLIENT
 from gateway.wire.encoding import b64_encode
+from tests.conformance.computed import ABOVE_LIMIT, computing
 from tests.kit.world import World
 
 SCRIPT = Path(__file__).with_name("consumer.sh")
@@ -107,6 +108,14 @@ def test_a_lost_answer_is_got_again(consumer: ShellConsumer, answered: Path, tmp
 def test_a_refusal_is_believed(world: World, consumer: ShellConsumer, token: Path, tmp_path: Path) -> None:
     folder = consumer.asked(tmp_path / "refused", question(world, fields=["eligible", "award_amount"]), token)
     assert consumer.run("believe", folder).startswith("refused: field_not_covered: ")
+
+
+def test_a_check_is_believed_as_the_gateway_stated_it(
+    world: World, consumer: ShellConsumer, token: Path, tmp_path: Path
+) -> None:
+    asked = world.body(computing(world, "computed-well", ABOVE_LIMIT), fields=["above_limit", "tier"])
+    folder = consumer.asked(tmp_path / "checked", {name: asked[name] for name in asked if name != "salt"}, token)
+    assert sorted(consumer.run("believe", folder).splitlines()) == ["above_limit: true", 'tier: "targeted"']
 
 
 def _answer(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
