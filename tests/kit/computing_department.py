@@ -109,7 +109,8 @@ class ComputingDepartment:
 
     def changed_lying(self, _body: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
         """Another result than one of those agreed."""
-        return self._signed(question, {check["name"]: str(AWARD) for check in question["checks"]})
+        results = {check["name"]: str(AWARD) for check in question["checks"]}
+        return self._signed(question, {**{name: FIELDS[name] for name in question["fields"]}, **results})
 
     def changed_without_source(self, _body: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
         """Not what the gateway needs to compute."""
@@ -124,12 +125,11 @@ class ComputingDepartment:
         return self._signed(question, {name: FIELDS[name] for name in question["fields"]})
 
     def changed_partly_clear(self, _body: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
-        """One value encrypted, another not."""
+        """Everything encrypted well, and one value in the clear beside it."""
         record = self._signed(question, {name: FIELDS[name] for name in question["fields"]})["record"]
         bare, by_field = without_disclosures(record)
-        hidden = {"eligible": by_field.pop("eligible")}
-        sealed = as_json(seal_disclosures(hidden, to=question["encrypt_to"]))
-        return {"record": bare + "".join(f"{one}~" for one in by_field.values()), "encrypted": sealed}
+        sealed = as_json(seal_disclosures(by_field, to=question["encrypt_to"]))
+        return {"record": f"{bare}{by_field['note']}~", "encrypted": sealed}
 
     def changed_more_than_asked(self, _body: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
         """Everything it knows, encrypted well."""
