@@ -38,6 +38,7 @@ OVER = Amounts(
     initial=500,
     queries=2_000,
     windows=500,
+    attachments=500,
     sessions=500,
     answers=500,
 )
@@ -55,6 +56,7 @@ UNUSED_BY_VISITORS = (
     "initial_access_tokens",
     "subject_queries",
     "quota_windows",
+    "exchange_attachments",
     "sign_in_sessions",
 )
 """Of which exactly what was put there is over."""

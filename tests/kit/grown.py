@@ -16,7 +16,7 @@ from gateway.oidc.clients.models import InitialAccessTokenRow
 from gateway.oidc.models import AccessTokenRow, AuthorizationRow, ClientSessionRow, PushedRequestRow, RefreshTokenRow
 from gateway.once.models import UsedRow
 from gateway.outbox.models import DeliveryRow
-from gateway.sharing.exchange.models import ExchangeRow, QueryRow, QuotaRow
+from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow, QueryRow, QuotaRow
 from tests.kit.oidc_world import COUNCIL, OidcWorld
 
 EXPIRING: tuple[type[Base], ...] = (
@@ -30,6 +30,7 @@ EXPIRING: tuple[type[Base], ...] = (
     InitialAccessTokenRow,
     QueryRow,
     QuotaRow,
+    AttachmentRow,
     SessionRow,
 )
 """What is deleted once it is over. `client_sessions` go with sessions."""
@@ -50,6 +51,8 @@ class Amounts:
     initial: int
     queries: int
     windows: int
+    attachments: int
+    """All of one exchange, which is not over."""
     sessions: int
     """Each with two clients."""
     answers: int = 0
@@ -68,13 +71,15 @@ class Amounts:
             initial=each,
             queries=each,
             windows=each,
+            attachments=each,
             sessions=each,
         )
 
     def by_table(self) -> dict[str, int]:
         numbers = (
             *(self.used, self.access, self.refresh, self.authorizations, self.pushed),
-            *(self.attempts, self.deliveries, self.initial, self.queries, self.windows, self.sessions),
+            *(self.attempts, self.deliveries, self.initial, self.queries, self.windows),
+            *(self.attachments, self.sessions),
         )
         return {row.__tablename__: number for row, number in zip(EXPIRING, numbers, strict=True)}
 
@@ -110,6 +115,8 @@ def grow(world: OidcWorld, amounts: Amounts, *, expires_at: datetime) -> None:
     _put(world.gateway.database, InitialAccessTokenRow, _initial_tokens(growth, amounts.initial))
     _put(world.gateway.database, QueryRow, _queries(growth, amounts.queries))
     _put(world.gateway.database, QuotaRow, _windows(growth, amounts.windows))
+    if amounts.attachments:
+        _put_attachments(world.gateway.database, growth, amounts.attachments)
     begun = _put(world.gateway.database, SessionRow, _sessions(growth, amounts.sessions))
     other = replace(growth, client_id=world.relying_party().client.client_id)
     for part in (growth, other):
@@ -138,6 +145,24 @@ def _windows(growth: Growth, number: int) -> list[dict[str, Any]]:
         {"scope": f"member {secrets.token_hex(8)}", "starts_at": growth.now, "used": 1, "expires_at": growth.expires_at}
         for _ in range(number)
     ]
+
+
+def _put_attachments(database: Database, growth: Growth, number: int) -> None:
+    (exchange,) = _exchanges(growth, 1)
+    _put(database, ExchangeRow, [{**exchange, "answer": None, "answer_status": None, "answer_until": None}])
+    rows = [
+        {
+            "exchange": exchange["id"],
+            "number": one,
+            "field": "letter",
+            "digest": secrets.token_urlsafe(48),
+            "size": 1,
+            "media_type": "application/pdf",
+            "expires_at": growth.expires_at,
+        }
+        for one in range(1, number + 1)
+    ]
+    _put(database, AttachmentRow, rows)
 
 
 def counted(database: Database, row: type[Base], *conditions: Any) -> int:
