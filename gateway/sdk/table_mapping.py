@@ -22,6 +22,9 @@
     tier = "tier"
     eligible = { column = "entitled", as = "boolean" }
 
+    [services."dwp/free-school-meals/v1".encrypted] # for end-to-end encryption: keys by agreement
+    DSA-003 = ["<RFC 7638 thumbprint>"]             # a service with such a table answers encrypted or not at all
+
 Paths are relative to the file.
 """
 
@@ -78,6 +81,8 @@ class TableMapping:
     withheld: str | None = None
     area: str | None = None
     schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    encrypted: Mapping[str, tuple[str, ...]] | None = None
+    """To which keys under which agreement; None where values are not encrypted from end to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +127,8 @@ def load_provider_file(path: Path, *, environment: Mapping[str, str]) -> Provide
 
 
 def _table_mapping(place: "_Place", *, folder: Path) -> TableMapping:
-    place.only("table", "sub", "withheld", "area", "schema", "match", "fields")
-    fields = place.table("fields")
+    place.only("table", "sub", "withheld", "area", "schema", "match", "fields", "encrypted")
+    fields, encrypted = place.table("fields"), place.table("encrypted")
     mapping = TableMapping(
         table=place.text("table"),
         fields={name: _field_column(fields, name) for name in fields.members},
@@ -132,6 +137,7 @@ def _table_mapping(place: "_Place", *, folder: Path) -> TableMapping:
         withheld=place.optional_text("withheld"),
         area=place.optional_text("area"),
         schema=_schema(place, folder) if "schema" in place.members else None,
+        encrypted={name: encrypted.texts(name) for name in encrypted.members} if "encrypted" in place.members else None,
     )
     if not mapping.fields:
         raise MappingInvalid(f"{place.name}: fields is missing: name at least one")

@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.sdk import tables
+from gateway.sdk.commands.serve_table import provider_of
 from gateway.sdk.questions import AskedQuestion, Found, NoRecord
 from gateway.sdk.table_mapping import MappingInvalid, ProviderFile, load_provider_file
 from gateway.sdk.tables import TableAnswers, TooManyCandidates, open_database
+from gateway.wire.signer import PrivateKeySigner
 from tests.kit.statements import EXCHANGE
 
 SERVICE = "dwp/free-school-meals/v1"
@@ -211,3 +213,18 @@ def test_the_database_may_be_named_in_the_environment_alone(folder: Path) -> Non
     file = load(folder, text, environment={"GATEWAY_CLIENT_DATABASE": "sqlite:///people.sqlite3"})
     assert file.database == "sqlite:///people.sqlite3"
     assert "sqlite" not in repr(file)
+
+
+def test_a_service_with_keys_is_answered_encrypted_or_not_at_all(folder: Path) -> None:
+    thumbprint = "q" * 43
+    for table, agreed in ((f'DSA-003 = ["{thumbprint}"]', {"DSA-003": (thumbprint,)}), ("", {})):
+        file = load(folder, f'{FILE}\n[services."{SERVICE}".encrypted]\n{table}\n')
+        assert file.services[SERVICE].encrypted == agreed
+        assert provider_of(replace(file, key=_key(folder)), state=folder)._encrypted == {SERVICE: agreed}
+    assert provider_of(replace(load(folder, FILE), key=_key(folder)), state=folder)._encrypted == {}
+
+
+def _key(folder: Path) -> Path:
+    path = folder / "department.pem"
+    path.write_bytes(PrivateKeySigner.generate("ES256").private_pem())
+    return path
