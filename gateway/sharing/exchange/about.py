@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from gateway.sharing.agreements.agreements import Agreement
+from gateway.sharing.exchange.schemas import RecordRequest, SubjectByMatch
+
 MatchLevel = Literal["exact", "strong", "fair", "weak"]
 MATCH_LEVELS: tuple[MatchLevel, ...] = get_args(MatchLevel)
 _AREA = re.compile(r"[A-Z][0-9]{8}\Z")  # a GSS code of the Office for National Statistics
@@ -44,6 +47,16 @@ class Demands:
         # The levels stand in their order, the surest first; one that we do not know is met by none.
         surest = MATCH_LEVELS[: MATCH_LEVELS.index(self.match_level) + 1] if self.match_level in MATCH_LEVELS else ()
         return about.match_level in surest
+
+
+def demands_of(agreement: Agreement, request: RecordRequest) -> Demands:
+    """Return what this agreement demands of whoever is asked about."""
+    conditions = agreement.terms.conditions
+    described = isinstance(request.subject, SubjectByMatch)
+    return Demands(
+        area=agreement.consumer if conditions.own_area_only else None,
+        match_level=conditions.minimum_match if described else None,
+    )
 
 
 def read_about(said: object) -> About | None:

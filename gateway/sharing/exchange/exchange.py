@@ -8,27 +8,27 @@ committed: raising it earlier would roll back its own entry.
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from secrets import token_urlsafe
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from gateway.audit.append import AuditLog, Event
+from gateway.audit.append import AuditLog
 from gateway.clock import Clock
 from gateway.db import Database, new_id
 from gateway.directory.members import Client, Jwk, find_client
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
-from gateway.once.once import first_use
 from gateway.policy.decision import Deny, SubjectFacts
 from gateway.policy.engine import PolicyEngine
 from gateway.policy.kept_texts import KeptTexts
 from gateway.sharing.agreements.agreements import Agreement, agreement_for
 from gateway.sharing.catalogue.services import Service, find_service
-from gateway.sharing.exchange.about import Demands
+from gateway.sharing.exchange.about import demands_of
+from gateway.sharing.exchange.asked import Asked, TurnedAway, claim_nonce, rejection
 from gateway.sharing.exchange.asking import Asker, Fetched, Told
 from gateway.sharing.exchange.budgets import CountedQuery, forget_query
 from gateway.sharing.exchange.checks import plan_for
@@ -53,39 +53,6 @@ from gateway.sharing.exchange.schemas import RecordRequest, SubjectByMatch
 from gateway.sharing.exchange.standing import is_withdrawn, locked, still_believed
 from gateway.sharing.exchange.subjects import TranslatedSubject, Translator, nobody
 from gateway.sharing.exchange.tallies import Tally
-
-NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One authenticated request, as the door understood it."""
-
-    caller: Caller
-    request: RecordRequest
-    request_digest: str
-    idempotency_key: str
-    target: str
-    key_id: str
-    key_thumbprint: str
-    """RFC 7638, of the key that signed the request."""
-    nonce: str
-    leaves_at: float
-    """On `time.monotonic`'s scale: when an answer leaves that must not tell why there is no record."""
-    standings: list[Standing] = field(default_factory=list)
-    """How the quotas stand that were spent on it, for its answer to tell; added to while it is answered."""
-
-    @property
-    def signed_with(self) -> Jwk | None:
-        """The client's key that signed the request."""
-        return self.caller.client.key(self.key_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnedAway:
-    """The request did not become an exchange, or its exchange cannot be answered now; already accounted for."""
-
-    error: GatewayError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +197,7 @@ class Broker:
             handle=row.handle,
             plan=plan_for(request.fields, agreement.terms.checks),
             encrypt_to=encrypt_to,
-            demands=_demands(agreement, request),
+            demands=demands_of(agreement, request),
         )
         query = tally.record_query(session, now=now)
         return _Intent(exchange=row, provider=provider, question=question, settled=settled, query=query)
@@ -446,27 +413,6 @@ class Broker:
         return TurnedAway(error=error)
 
 
-def claim_nonce(session: Session, caller: Caller, *, key_id: str, nonce: str, now: datetime) -> bool:
-    """Use up a signature's nonce; tells whether this is its first use."""
-    owner = f"{caller.client.client_id}#{key_id}"
-    return first_use(session, kind="exchange-nonce", owner=owner, value=nonce, expires_at=now + NONCE_KEPT)
-
-
-def rejection(caller: Caller, error: GatewayError) -> Event:
-    """Return the event of an authenticated request that is turned away."""
-    officer = caller.officer
-    return Event(
-        name="sharing.request.rejected",
-        outcome="refused",
-        members=(caller.member_code,),
-        details={
-            "client": caller.client.client_id,
-            "officer": str(officer.account_id) if officer else None,
-            "code": error.code,
-        },
-    )
-
-
 def _failure(code: str, detail: str) -> Ending:
     return Ending(outcome="failed", decision="permit", failure=failed(code, detail))
 
@@ -481,12 +427,3 @@ def _settled(subject: SubjectFacts) -> NoRecord:
     if subject.withheld:
         return NoRecord(reason="withheld")
     return NoRecord(reason="objected" if subject.known else "unknown")
-
-
-def _demands(agreement: Agreement, request: RecordRequest) -> Demands:
-    conditions = agreement.terms.conditions
-    described = isinstance(request.subject, SubjectByMatch)
-    return Demands(
-        area=agreement.consumer if conditions.own_area_only else None,
-        match_level=conditions.minimum_match if described else None,
-    )

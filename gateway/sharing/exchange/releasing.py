@@ -21,6 +21,7 @@ from gateway.db import Database
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.policy.decision import Deny
+from gateway.sharing.exchange.asked import TurnedAway, claim_nonce, rejection
 from gateway.sharing.exchange.decisions import Judged
 from gateway.sharing.exchange.errors import (
     AnswerWithdrawn,
@@ -30,7 +31,7 @@ from gateway.sharing.exchange.errors import (
     AttachmentNotFound,
     NonceReplayed,
 )
-from gateway.sharing.exchange.exchange import Broker, TurnedAway, claim_nonce, rejection
+from gateway.sharing.exchange.exchange import Broker
 from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.outcomes import Ending, Registrar, Reply
 from gateway.sharing.exchange.retry import ANSWER_KEPT, RetryKeys

@@ -21,6 +21,7 @@ from gateway.directory.members import Jwk
 from gateway.errors import GatewayError, Kind, Unavailable
 from gateway.identity.caller import Caller, CallerFromRequest, Presented
 from gateway.sharing.catalogue.services import find_service
+from gateway.sharing.exchange.asked import Asked, TurnedAway
 from gateway.sharing.exchange.errors import (
     BodyTooLarge,
     BodyUnreadable,
@@ -29,7 +30,7 @@ from gateway.sharing.exchange.errors import (
     RequestSignatureInvalid,
     WrongMediaType,
 )
-from gateway.sharing.exchange.exchange import Asked, Broker, TurnedAway
+from gateway.sharing.exchange.exchange import Broker
 from gateway.sharing.exchange.outcomes import Reply
 from gateway.sharing.exchange.quotas import Quota, QuotaExceeded, Quotas, Spent
 from gateway.sharing.exchange.releasing import AskedAttachment, Releases
