@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import select, update
 
+from gateway.app import create_app
 from gateway.clock import SystemClock
 from gateway.demo.layout import PROVIDER_CLIENT
 from gateway.directory.members import find_client, record_client
@@ -26,7 +27,7 @@ from gateway.sharing.exchange.sweeping import purge_attachments, sweep_spool
 from gateway.signing.signing_keys import Purpose
 from gateway.wire.contracts import EXCHANGE_TAG
 from gateway.wire.encoding import b64url_encode
-from gateway.wire.message_signatures import HttpRequest, verify_response
+from gateway.wire.message_signatures import HttpRequest, HttpResponse, verify_response
 from gateway.wire.signer import PrivateKeySigner
 from tests.conformance.attached import ask, attached, fetch, request_for, spooled, while_spooling
 from tests.conformance.expectations import problem_of, receipt_in, watching
@@ -121,6 +122,25 @@ def test_a_document_larger_than_the_service_says(world: World) -> None:
     assert problem["code"] == "provider_answer_too_large"
     assert spooled(world, problem["exchange"]) == []
     assert not (world.gates / f"fetched-{problem['exchange']}").exists()
+
+
+def test_a_disk_without_room_fails_the_exchange_and_keeps_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = attached(world, size=10)
+    request = world.signed(world.body(asking, fields=["eligible", FIELD]))
+    monkeypatch.setattr("gateway.sharing.exchange.spool.LEFT_FREE", 2**62)
+    # In this process, where the disk can be said to be full.
+    answer = (
+        create_app(world.gateway)
+        .test_client()
+        .post("/sharing/v1/exchanges", base_url=world.issuer, headers=dict(request.headers), data=request.body)
+    )
+    response = HttpResponse(status=answer.status_code, headers=dict(answer.headers), body=answer.data)
+    problem = problem_of(world, request, response)
+    assert (problem["status"], problem["code"]) == (502, "attachment_not_kept")
+    assert world.outcomes_of(problem["exchange"]) == ["failed"]
+    assert spooled(world, problem["exchange"]) == []
 
 
 def test_a_document_that_was_not_asked_for_is_not_fetched(world: World) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _TO_THE_PRESENT = "5"
-"""Written to /proc/<pid>/clear_refs: the peak of resident memory begins anew from what it is (proc_pid_clear_refs(5))."""
+"""Written to /proc/<pid>/clear_refs, it sets the peak of resident memory to what it is (proc_pid_clear_refs(5))."""
 
 
 @dataclass(slots=True, kw_only=True)
