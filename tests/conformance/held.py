@@ -1,7 +1,6 @@
 """Hold a real worker at one step of an exchange, by holding in the database what it needs next.
 
-On SQLite that is the turn to write, so the test's own change is made in the very turn that the worker waits for; on
-PostgreSQL it is one row or table, and the change is a transaction of its own that is committed meanwhile.
+On SQLite that is the turn to write, on PostgreSQL a row, a table or what `release_lock` names.
 """
 
 import os
@@ -18,7 +17,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from gateway.clock import SystemClock
+from gateway.identity.accounts import account_name
 from gateway.once.once import first_use
+from gateway.release_lock import wait_for_releases
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from tests.conformance.while_answering import asked_and_waiting
@@ -48,13 +49,20 @@ def changed_before_the_decision(
 def changed_before_the_release(world: World, asking: Asking, request: HttpRequest, change: Change) -> HttpResponse:
     """Commit the change when the provider has answered and the worker is about to decide again; the answer."""
     with asked_and_waiting(world, asking, request) as waiting:
-
-        def lock(session: Session) -> None:
-            session.get_one(ExchangeRow, UUID(waiting.exchange), with_for_update=True)
-
-        with _change_while_held(world, lock, change) as held:
+        with world.gateway.database.write() as session:
+            # The first of what a release keeps as it is (they are taken by name): it waits for this with empty hands.
+            officer = session.scalars(
+                select(ExchangeRow.officer_account).where(ExchangeRow.id == UUID(waiting.exchange))
+            ).one()
+            assert officer is not None
+            wait_for_releases(session, account_name(officer))
             world.open_gate(asking)
-            held()
+            _wait_until(
+                lambda: (
+                    _waits_for_its_turn(world) if world.gateway.database.is_sqlite else waiting_for_a_lock(world) > 0
+                )
+            )
+            change(session)
         return waiting.answer.result(timeout=30)
 
 
