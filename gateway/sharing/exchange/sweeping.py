@@ -27,16 +27,10 @@ def sweep_spool(database: Database, spool: Spool, *, now: datetime) -> int:
     if not found:
         return 0
     with database.read() as session:
-        over = [place for place in found if not _is_for_somebody(session, place, now=now)]
+        # In this order: of an exchange that is no longer open, the rows are committed and seen.
+        still_open = set(session.scalars(select(ExchangeRow.id).where(ExchangeRow.state == "open")))
+        rows = select(AttachmentRow.exchange, AttachmentRow.number).where(AttachmentRow.expires_at >= now)
+        waiting = {Place(exchange=exchange, number=number) for exchange, number in session.execute(rows)}
+    over = [place for place in found if place.exchange not in still_open and place not in waiting]
     spool.discard(over)
     return len(over)
-
-
-def _is_for_somebody(session: Session, place: Place, *, now: datetime) -> bool:
-    state = session.scalar(select(ExchangeRow.state).where(ExchangeRow.id == place.exchange))
-    if state == "open":
-        return True
-    waiting = select(AttachmentRow.number).where(
-        AttachmentRow.exchange == place.exchange, AttachmentRow.number == place.number, AttachmentRow.expires_at >= now
-    )
-    return session.execute(waiting).first() is not None
