@@ -22,6 +22,7 @@ from tests.conformance.told_apart import (
     shape_of_receipt,
     shown,
 )
+from tests.conformance.while_answering import asked_and_waiting, gated
 from tests.kit.world import ADA_MATCH, ANSWER_SECONDS, NOBODY_MATCH, World
 
 HERE = "E06000008"
@@ -100,6 +101,16 @@ def test_who_meets_every_demand_is_told_of_and_the_receipt_says_how_surely_they_
     assert HERE not in response.body.decode().replace(f'"consumer": "{HERE}"', "")
     by_sub = world.send(world.signed(world.body(asking, subject={"sub": world.citizen_sub()})))
     assert by_sub.status == 200, "who is named by a sub needs no match"
+
+
+def test_whoever_objects_while_the_department_answers_is_not_told_of(world: World) -> None:
+    name = a_list_with(world, {**NOBODY_MATCH, "nino": "QQ777777C"})
+    asking = gated(world, conditions__objection_lists=[name])
+    with asked_and_waiting(world, asking, world.signed(world.body(asking))) as waiting:
+        with world.gateway.database.write() as session:
+            record_objections(session, name, references_of(world, ADA_MATCH), at=SystemClock().now())
+        response = waiting.let_answer()
+    assert (response.status, json.loads(response.body)["code"]) == (403, "no_record")
 
 
 def test_a_department_that_does_not_say_where_somebody_lives_meets_no_demand(world: World) -> None:

@@ -262,6 +262,21 @@ def test_past_inputs_are_kept_as_plain_json_and_decided_again_alike(engine: Poli
         assert engine.decide(DecisionInputs.from_document(kept)) == engine.decide(inputs)
 
 
+def test_what_was_decided_before_there_were_more_conditions_is_decided_alike_today(engine: PolicyEngine) -> None:
+    kept = permitted_inputs().to_document()
+    first_facts = {
+        "agreement": {"id", "version", "consumer", "provider", "service", "purposes", "fields", "legal_gateway"}
+        | {"starts_on", "ends_on", "status", "consumer_signed", "provider_signed", "roles", "minimum_acr"}
+        | {"case_reference_required", "clients", "subject_kinds"},
+        "request": {"service", "provider", "purpose", "fields", "case_reference", "service_active", "service_fields"}
+        | {"subject_kind"},
+        "subject": {"known", "withheld"},
+    }
+    for part, names in first_facts.items():
+        kept[part] = {name: value for name, value in kept[part].items() if name in names}
+    assert isinstance(engine.decide(DecisionInputs.from_document(kept)), Permit)
+
+
 @pytest.fixture
 def rewritten(copied_policies: Path) -> Callable[[str, str], PolicyEngine]:
     """An engine over the shipped policies with one text in the rules replaced."""
