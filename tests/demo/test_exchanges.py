@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -9,14 +10,25 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.demo.errands import ERRANDS
+from gateway.demo.holdings import HOLDINGS
 from gateway.demo.layout import BLACKBURN
 from gateway.demo.people import OFFICERS, SyntheticPerson
 from gateway.sdk.consumer import Answer, Refusal
+from gateway.sharing.catalogue.services import list_services, record_service
 from tests.demo.desks import ADA, BEN, DEE, NOBODY, Officer, codes, describing, officer_of, said
-from tests.kit.world import World
+from tests.kit.world import ENOUGH_SECONDS, World
 
 ROLES = {officer.member: officer.roles for officer in OFFICERS}
 At = Callable[[str], Officer]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patience(world: World) -> None:
+    """Give departments time enough on a busy machine."""
+    with world.gateway.database.write() as session:
+        for service in list_services(session):
+            if service.id in HOLDINGS:
+                record_service(session, replace(service, answer_seconds=ENOUGH_SECONDS), at=world.tools.clock.now())
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from gateway.identity.errors import PasswordRefused
-from gateway.identity.passwords import Passwords, check_new_password, generate_password
+from gateway.identity.passwords import NO_PASSWORD, Passwords, check_new_password, generate_password
 
 EMAIL = "olive.testcase@council.example"
 
@@ -88,3 +88,10 @@ def test_nobody_matches_a_missing_hash_and_finding_out_costs_a_whole_hash(monkey
     monkeypatch.setattr(PasswordHasher, "verify", watching)
     assert not Passwords().matches(None, "anything")
     assert [stored.rpartition("$")[0].rpartition("$")[0] for stored in verified] == ["$argon2id$v=19$m=19456,t=2,p=1"]
+
+
+def test_the_decoys_own_password_lets_nobody_in_who_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.identity.passwords.secrets.token_hex", lambda _bytes: "the decoy's password")
+    passwords = Passwords(memory_kib=8, passes=1)
+    assert not passwords.matches(None, "the decoy's password")
+    assert not passwords.matches(NO_PASSWORD, "the decoy's password")
