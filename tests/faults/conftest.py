@@ -14,7 +14,14 @@ from tests.kit.log import TestLog
 from tests.kit.processes import processes
 from tests.kit.world import World, running_world
 
-SETTINGS = {"workers": 4, "provider_timeout": 2.0, "exchange_lease": 4.0, "database_timeout": 2.0}
+SETTINGS = {
+    "workers": 4,
+    "provider_timeout": 2.0,
+    "exchange_lease": 4.0,
+    "database_timeout": 2.0,
+    # Here one provider is all that anybody asks: it may have every thread.
+    "provider_calls": 8,
+}
 
 StartWorld = Callable[..., AbstractContextManager[World]]
 

@@ -40,6 +40,7 @@ SETTINGS = {
     "provider_timeout": 2.0,
     "exchange_lease": 4.0,
     "database_timeout": 2.0,
+    "provider_calls": 8,
     # A busy machine may be slow to notice; HAProxy itself needs about one second.
     "drain_seconds": 4.0,
 }
