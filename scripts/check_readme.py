@@ -35,7 +35,8 @@ def commands_in(text: str) -> Iterator[list[str]]:
         # Variables may stand before a command, as in `GATEWAY_ISSUER=… gateway serve`.
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
-        if words and Path(words[0]).name in PROGRAMS:
+        # `gateway = "…"` is a setting in a file.
+        if words and Path(words[0]).name in PROGRAMS and words[1:2] != ["="]:
             yield [Path(words[0]).name, *words[1:]]
 
 

@@ -48,7 +48,7 @@ class Dispute:
 
     def signed(self, fields: dict[str, Any], *, by: PrivateKeySigner, issuer: str, typ: str) -> str:
         seconds = int(NOW.timestamp())
-        claims = {"iss": issuer, "aud": CONSUMER, "sub": "one-time-handle", "jti": EXCHANGE}
+        claims: dict[str, object] = {"iss": issuer, "aud": CONSUMER, "sub": "one-time-handle", "jti": EXCHANGE}
         times = {"iat": seconds, "exp": seconds + int(timedelta(minutes=5).total_seconds())}
         return issue_sd_jwt(claims | times, fields, signer=by, typ=typ)
 

@@ -54,7 +54,7 @@ def test_what_failed_is_told_with_fact_and_clause() -> None:
 
 
 def test_without_an_agreement_or_an_officer_rules_about_them_are_not_asked() -> None:
-    nobody = {"officer_id": None, "officer_member": None, "roles": [], "acr": None}
+    nobody: dict[str, object] = {"officer_id": None, "officer_member": None, "roles": [], "acr": None}
     explained = states(explain(ENGINE, inputs(agreement=None, caller=nobody)))
     assert explained["agreement-exists"] == explained["officer-is-named"] == "fails"
     assert {rule for rule, state in explained.items() if state == "not asked"} >= {

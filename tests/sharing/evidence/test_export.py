@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from gateway.audit.keeping.erase import erase_subject
 from gateway.clock import SystemClock
+from gateway.demo.layout import BLACKBURN, DWP, PORTAL_CLIENT
 from gateway.sdk.consumer import Consumer
 from gateway.sdk.evidence import Brought, Settled, load_brought, reveal, settle
 from gateway.sharing.agreements.lifecycle import suspend_agreement
@@ -18,7 +19,7 @@ from gateway.wire.keys import thumbprint
 from gateway.wire.proofs import PublicKeys, parse_public_keys
 from gateway.wire.receipts import Receipt
 from tests.conformance.computed import ABOVE_LIMIT, ask, computing
-from tests.kit.world import BLACKBURN, DWP, NOBODY_MATCH, PORTAL_CLIENT, Asking, World
+from tests.kit.world import NOBODY_MATCH, Asking, World
 
 READER = ("--with-details", "--by", "O Sample", "--reason", "dispute 2026/17")
 

@@ -100,7 +100,7 @@ class History:
             assert audit is not None or arguments[0] == "diff" or "--by" not in arguments
             return PolicyContext(
                 database=self.database,
-                audit=audit,  # type: ignore[arg-type] - only readers of what is about the person record anything
+                audit=audit,  # type: ignore[arg-type]  # only readers of what is about the person record anything
                 clock=self.clock,
                 past=ExchangeDecisions(),
             )

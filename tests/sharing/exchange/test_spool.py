@@ -83,12 +83,11 @@ def test_a_file_that_was_cut_lengthened_or_put_in_another_order(spool: Spool, tm
     file = tmp_path / "spool" / PLACE.name
     assert callable(damaged)
     file.write_bytes(damaged(file.read_bytes()))
-    given = b""
+    given: list[bytes] = []
     with pytest.raises(SpoolUnreadable):
-        for piece in spool.read(spool.open(PLACE, digest=DIGEST), PLACE, digest=DIGEST):
-            given += piece
+        given.extend(spool.read(spool.open(PLACE, digest=DIGEST), PLACE, digest=DIGEST))
     # What was given before it was noticed is as it was written: nothing else ever gets out.
-    assert CONTENT.startswith(given)
+    assert CONTENT.startswith(b"".join(given))
 
 
 def test_another_secret_digest_or_place_opens_nothing(spool: Spool, tmp_path: Path) -> None:
