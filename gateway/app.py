@@ -52,16 +52,16 @@ from gateway.settings import Settings
 from gateway.sharing import views as sharing_views
 from gateway.sharing.exchange import views as exchange_views
 from gateway.sharing.exchange.asking import Asker
-from gateway.sharing.exchange.attachments import Collector
+from gateway.sharing.exchange.documents.attachments import Collector
+from gateway.sharing.exchange.documents.releasing import Releases
+from gateway.sharing.exchange.documents.spool import Spool
 from gateway.sharing.exchange.exchange import Broker
+from gateway.sharing.exchange.limits.quotas import Quotas
 from gateway.sharing.exchange.listing import find_exchange
 from gateway.sharing.exchange.outcomes import Registrar, receipt_of
+from gateway.sharing.exchange.people.subjects import Translator
 from gateway.sharing.exchange.provider_call import Line
-from gateway.sharing.exchange.quotas import Quotas
-from gateway.sharing.exchange.releasing import Releases
 from gateway.sharing.exchange.retry import RetryKeys
-from gateway.sharing.exchange.spool import Spool
-from gateway.sharing.exchange.subjects import Translator
 from gateway.sharing.exchange.views import ExchangeDoor
 from gateway.sharing.views import sharing_resource
 from gateway.signing.keeping import open_keeping

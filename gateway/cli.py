@@ -33,8 +33,8 @@ from gateway.sharing.agreements.policy_bases import load_policy_bases, load_prop
 from gateway.sharing.catalogue.commands import ServicesContext, services_group
 from gateway.sharing.evidence.commands import evidence_group
 from gateway.sharing.exchange.past_decisions import ExchangeDecisions
-from gateway.sharing.exchange.people_commands import PeopleContext, objections_group, restrictions_group
-from gateway.sharing.exchange.subjects import Translator
+from gateway.sharing.exchange.people.commands import PeopleContext, objections_group, restrictions_group
+from gateway.sharing.exchange.people.subjects import Translator
 from gateway.signing.commands import KeysContext, key_commands
 from gateway.signing.keeping import open_keeping, warn_of_unprotected_keys
 from gateway.signing.purposes import Purpose

@@ -26,10 +26,10 @@ from gateway.oidc.tokens.revocation import purge_access_tokens, purge_authorizat
 from gateway.once.expired import BATCH
 from gateway.once.once import purge_used
 from gateway.outbox.deliveries import purge_deliveries
-from gateway.sharing.exchange.budgets import purge_queries
+from gateway.sharing.exchange.documents.sweeping import purge_attachments
+from gateway.sharing.exchange.limits.budgets import purge_queries
+from gateway.sharing.exchange.limits.volumes import purge_windows
 from gateway.sharing.exchange.outcomes import forget_answers
-from gateway.sharing.exchange.sweeping import purge_attachments
-from gateway.sharing.exchange.volumes import purge_windows
 
 log = structlog.get_logger("gateway.purging")
 

@@ -21,8 +21,8 @@ from gateway.audit.sequencer import BATCH
 from gateway.clock import SteadyClock
 from gateway.errors import GatewayError
 from gateway.purging import GROWTHS, Growth, Purging, sessions
+from gateway.sharing.exchange.documents.sweeping import sweep_spool
 from gateway.sharing.exchange.outcomes import close_abandoned
-from gateway.sharing.exchange.sweeping import sweep_spool
 
 log = structlog.get_logger("gateway.work")
 

@@ -45,9 +45,9 @@ from gateway.sharing.exchange.errors import (
     StillRunning,
     WrongMediaType,
 )
+from gateway.sharing.exchange.limits.quotas import QuotaExceeded
 from gateway.sharing.exchange.outcomes import FAILURE_STATUS, UPSTREAM_STATUS
 from gateway.sharing.exchange.provider_call import FAILURES
-from gateway.sharing.exchange.quotas import QuotaExceeded
 from gateway.web.problems import STATUS
 from gateway.wire.contracts import NO_RECORD
 

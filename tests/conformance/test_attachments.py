@@ -21,9 +21,9 @@ from gateway.demo.layout import PROVIDER_CLIENT
 from gateway.directory.members import find_client, record_client
 from gateway.sdk.answers import NotAnswered
 from gateway.sharing.agreements.lifecycle import resume_agreement, suspend_agreement
+from gateway.sharing.exchange.documents.releasing import LOOK_EVERY
+from gateway.sharing.exchange.documents.sweeping import purge_attachments, sweep_spool
 from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
-from gateway.sharing.exchange.releasing import LOOK_EVERY
-from gateway.sharing.exchange.sweeping import purge_attachments, sweep_spool
 from gateway.signing.signing_keys import Purpose
 from gateway.wire.contracts import EXCHANGE_TAG
 from gateway.wire.encoding import b64url_encode
@@ -129,7 +129,7 @@ def test_a_disk_without_room_fails_the_exchange_and_keeps_nothing(
 ) -> None:
     asking = attached(world, size=10)
     request = world.signed(world.body(asking, fields=["eligible", FIELD]))
-    monkeypatch.setattr("gateway.sharing.exchange.spool.LEFT_FREE", 2**62)
+    monkeypatch.setattr("gateway.sharing.exchange.documents.spool.LEFT_FREE", 2**62)
     # In this process, where the disk can be said to be full.
     answer = (
         create_app(world.gateway)

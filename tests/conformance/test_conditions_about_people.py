@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.clock import SystemClock
 from gateway.demo.people import PEOPLE
-from gateway.sharing.exchange.objections import record_objections, remove_objections
-from gateway.sharing.exchange.subjects import Translator
+from gateway.sharing.exchange.people.objections import record_objections, remove_objections
+from gateway.sharing.exchange.people.subjects import Translator
 from tests.conformance.expectations import exchange_row, problem_of, receipt_in
 from tests.conformance.told_apart import (
     Seen,

@@ -12,7 +12,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.demo.layout import DWP
 from gateway.identity.accounts import AccountKind, find_account_by_email
-from gateway.sharing.exchange.restrictions import record_restriction
+from gateway.sharing.exchange.people.restrictions import record_restriction
 from gateway.sharing.exchange.views import REFUSAL_SECONDS
 from gateway.wire.encoding import b64url_encode
 from tests.conformance.expectations import problem_of, receipt_in

@@ -23,7 +23,7 @@ from gateway.audit.models import EventRow
 from gateway.clock import SystemClock
 from gateway.demo.layout import BLACKBURN
 from gateway.sharing.exchange.models import ExchangeRow
-from gateway.sharing.exchange.subjects import _however_spelt
+from gateway.sharing.exchange.people.subjects import _however_spelt
 from gateway.wire.canonical import canonical_json
 from gateway.wire.encoding import b64_decode, b64url_decode
 from gateway.wire.errors import MalformedInput

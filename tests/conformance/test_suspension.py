@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from gateway.clock import SystemClock
 from gateway.identity.accounts import suspend_account
 from gateway.sharing.agreements.lifecycle import resume_agreement, suspend_agreement
-from gateway.sharing.exchange.restrictions import record_restriction
+from gateway.sharing.exchange.people.restrictions import record_restriction
 from tests.conformance.expectations import (
     assert_closed_without_a_record,
     exchange_row,

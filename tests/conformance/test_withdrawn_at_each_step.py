@@ -28,7 +28,7 @@ from gateway.identity.models import AccountRow
 from gateway.release_lock import wait_for_releases
 from gateway.sharing.agreements.lifecycle import suspend_agreement
 from gateway.sharing.catalogue.services import find_service, record_service
-from gateway.sharing.exchange.restrictions import record_restriction
+from gateway.sharing.exchange.people.restrictions import record_restriction
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.signer import PrivateKeySigner
 from tests.conformance.expectations import exchange_row, problem_of, receipt_in

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import select
 
+from gateway.sharing.exchange.documents.spool import Place, SpoolUnreadable
 from gateway.sharing.exchange.models import AttachmentRow
-from gateway.sharing.exchange.spool import Place, SpoolUnreadable
 from tests.conformance.attached import ask, attached, fetch, request_for, spooled, while_spooling
 from tests.conformance.expectations import exchange_row
 from tests.faults.pressure import wait_until, web_workers

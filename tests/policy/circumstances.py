@@ -14,7 +14,7 @@ from gateway.policy.decision import AgreementFacts, CallerFacts, DecisionInputs,
 from gateway.policy.engine import WEEKDAYS
 from gateway.sharing.agreements.agreements import AgreementStatus, facts_of
 from gateway.sharing.agreements.schemas import read_agreement
-from gateway.sharing.exchange.budgets import within
+from gateway.sharing.exchange.limits.budgets import within
 
 LONDON = ZoneInfo("Europe/London")
 LEVELS = ("exact", "strong", "fair", "weak", "unsaid")

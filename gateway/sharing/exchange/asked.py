@@ -10,7 +10,7 @@ from gateway.directory.members import Jwk
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
 from gateway.once.once import first_use
-from gateway.sharing.exchange.quotas import Standing
+from gateway.sharing.exchange.limits.quotas import Standing
 from gateway.sharing.exchange.schemas import RecordRequest
 
 NONCE_KEPT = timedelta(minutes=2)  # a signature is accepted for 60 s from `created`, which may be 5 s ahead

@@ -8,8 +8,8 @@ from gateway.directory.members import Client, Jwk
 from gateway.errors import GatewayError
 from gateway.outgoing.circuits import Circuits, Places
 from gateway.sharing.catalogue.services import Service
-from gateway.sharing.exchange.attachments import Collector, attachments_of
 from gateway.sharing.exchange.checks import compute_checks, state_checks
+from gateway.sharing.exchange.documents.attachments import Collector, attachments_of
 from gateway.sharing.exchange.minimise import MinimisedRecord, minimise, minimise_sealed
 from gateway.sharing.exchange.provider_call import (
     Answered,

@@ -12,8 +12,8 @@ from gateway.policy.decision import CallerFacts, DecisionInputs, Deny, Permit, R
 from gateway.policy.engine import PolicyEngine
 from gateway.sharing.agreements.agreements import Agreement, facts
 from gateway.sharing.catalogue.services import Service
-from gateway.sharing.exchange.objections import objections_of
-from gateway.sharing.exchange.restrictions import is_restricted
+from gateway.sharing.exchange.people.objections import objections_of
+from gateway.sharing.exchange.people.restrictions import is_restricted
 from gateway.sharing.exchange.schemas import RecordRequest, SubjectBySub
 
 

@@ -30,7 +30,6 @@ from gateway.sharing.catalogue.services import Service, find_service
 from gateway.sharing.exchange.about import demands_of
 from gateway.sharing.exchange.asked import Asked, TurnedAway, claim_nonce, rejection
 from gateway.sharing.exchange.asking import Asker, Fetched, Told
-from gateway.sharing.exchange.budgets import CountedQuery, forget_query
 from gateway.sharing.exchange.checks import plan_for
 from gateway.sharing.exchange.decisions import Judged, judge, may_ask
 from gateway.sharing.exchange.encryption import key_to_encrypt_to, still_readable
@@ -43,16 +42,17 @@ from gateway.sharing.exchange.errors import (
     StillRunning,
 )
 from gateway.sharing.exchange.first_decision import FirstDecision
+from gateway.sharing.exchange.limits.budgets import CountedQuery, forget_query
+from gateway.sharing.exchange.limits.quotas import QuotaExceeded, Quotas, Standing
+from gateway.sharing.exchange.limits.tallies import Tally
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.outcomes import OK_STATUS, Ending, Registrar, Reply, abandon, lease_end
+from gateway.sharing.exchange.people.subjects import TranslatedSubject, Translator, nobody
 from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed, Question, failed
-from gateway.sharing.exchange.quotas import QuotaExceeded, Quotas, Standing
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest, SubjectByMatch
 from gateway.sharing.exchange.standing import is_withdrawn, locked, still_believed
-from gateway.sharing.exchange.subjects import TranslatedSubject, Translator, nobody
-from gateway.sharing.exchange.tallies import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

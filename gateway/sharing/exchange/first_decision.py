@@ -12,9 +12,9 @@ from gateway.policy.decision import SubjectFacts
 from gateway.sharing.exchange.decisions import Before
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
-from gateway.sharing.exchange.objections import list_lock
+from gateway.sharing.exchange.people.objections import list_lock
+from gateway.sharing.exchange.people.restrictions import subject_name
 from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed
-from gateway.sharing.exchange.restrictions import subject_name
 
 UNSAID = "unsaid"
 """The match level of a person of whom the provider does not say how surely they were found."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from gateway.sharing.catalogue.services import Service
 from gateway.sharing.exchange.about import SAID_NOTHING, About
-from gateway.sharing.exchange.attachments import Attachment
 from gateway.sharing.exchange.checks import Plan
+from gateway.sharing.exchange.documents.attachments import Attachment
 from gateway.sharing.exchange.provider_call import ProviderFailed, failed
 from gateway.wire.canonical import digest_b64
 from gateway.wire.errors import ExpressionFailed

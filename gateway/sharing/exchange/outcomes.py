@@ -20,12 +20,12 @@ from gateway.audit.append import AuditLog, Event
 from gateway.clock import rfc3339
 from gateway.once.expired import BATCH, is_one_of, lock_oldest
 from gateway.policy.decision import DecisionInputs, Reason
-from gateway.sharing.exchange.attachments import Attachment
+from gateway.sharing.exchange.documents.attachments import Attachment
+from gateway.sharing.exchange.documents.spool import Spool
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.provider_call import ProviderFailed
 from gateway.sharing.exchange.retry import ANSWER_KEPT, RetryKeys
-from gateway.sharing.exchange.spool import Spool
 from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import NO_RECORD
 from gateway.wire.encoding import b64_encode

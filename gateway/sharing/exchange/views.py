@@ -22,6 +22,7 @@ from gateway.errors import GatewayError, Kind, Unavailable
 from gateway.identity.caller import Caller, CallerFromRequest, Presented
 from gateway.sharing.catalogue.services import find_service
 from gateway.sharing.exchange.asked import Asked, TurnedAway
+from gateway.sharing.exchange.documents.releasing import AskedAttachment, Releases
 from gateway.sharing.exchange.errors import (
     BodyTooLarge,
     BodyUnreadable,
@@ -31,9 +32,8 @@ from gateway.sharing.exchange.errors import (
     WrongMediaType,
 )
 from gateway.sharing.exchange.exchange import Broker
+from gateway.sharing.exchange.limits.quotas import Quota, QuotaExceeded, Quotas, Spent
 from gateway.sharing.exchange.outcomes import Reply
-from gateway.sharing.exchange.quotas import Quota, QuotaExceeded, Quotas, Spent
-from gateway.sharing.exchange.releasing import AskedAttachment, Releases
 from gateway.sharing.exchange.schemas import RecordRequest, RecordRequestSchema, SubjectByMatch
 from gateway.web.problems import STATUS, problem_response
 from gateway.wire.canonical import digest_b64

@@ -16,11 +16,11 @@ from gateway.audit.recorded import find_events
 from gateway.identity.accounts import AccountKind, NewAccount, record_account
 from gateway.identity.passwords import generate_password
 from gateway.sharing.exchange.models import ObjectionRow, RestrictionRow
-from gateway.sharing.exchange.objections import objections_of
-from gateway.sharing.exchange.people_commands import PeopleContext, objections_group, restrictions_group
-from gateway.sharing.exchange.restrictions import is_restricted
+from gateway.sharing.exchange.people.commands import PeopleContext, objections_group, restrictions_group
+from gateway.sharing.exchange.people.objections import objections_of
+from gateway.sharing.exchange.people.restrictions import is_restricted
+from gateway.sharing.exchange.people.subjects import Translator
 from gateway.sharing.exchange.schemas import SubjectByMatch
-from gateway.sharing.exchange.subjects import Translator
 from tests.kit.clock import MIDDAY
 
 OPT_OUT = "national-data-opt-out"

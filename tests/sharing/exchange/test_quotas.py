@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from gateway.db import Database
-from gateway.sharing.exchange.quotas import QuotaExceeded, Quotas, Spent, Standing
-from gateway.sharing.exchange.volumes import purge_windows
+from gateway.sharing.exchange.limits.quotas import QuotaExceeded, Quotas, Spent, Standing
+from gateway.sharing.exchange.limits.volumes import purge_windows
 from tests.kit.clock import MIDDAY
 
 Worker = Callable[[int], Quotas]

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from gateway.sharing.exchange import spool as spool_module
+from gateway.sharing.exchange.documents import spool as spool_module
+from gateway.sharing.exchange.documents.spool import CHUNK, Place, Spool, SpoolUnreadable
 from gateway.sharing.exchange.retry import RetryKeys
-from gateway.sharing.exchange.spool import CHUNK, Place, Spool, SpoolUnreadable
 
 PLACE = Place(exchange=UUID("01a207bd-a9c0-7e73-b539-7af6ac5f545a"), number=1)
 SEALED_CHUNK = CHUNK + 16

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from gateway.sharing.exchange.subject_names import names_counted, names_kept, names_sought
+from gateway.sharing.exchange.people.subject_names import names_counted, names_kept, names_sought
 
 ADA = {"family_name": "Testcase", "birthdate": "1988-01-01"}
 NUMBER = {"nino": "QQ123456C"}

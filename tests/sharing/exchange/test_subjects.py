@@ -9,8 +9,8 @@ from gateway.directory.members import Client, ClientKind
 from gateway.identity.accounts import AccountKind, NewAccount, record_account
 from gateway.identity.caller import Caller
 from gateway.identity.passwords import generate_password
+from gateway.sharing.exchange.people.subjects import TranslatedSubject, Translator
 from gateway.sharing.exchange.schemas import Subject, SubjectByMatch, SubjectBySub
-from gateway.sharing.exchange.subjects import TranslatedSubject, Translator
 
 ADA = {"family_name": "Test-Case", "birthdate": "1988-01-01", "nino": "QQ123456C"}
 

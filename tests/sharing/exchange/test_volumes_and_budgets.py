@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import func, select
 
 from gateway.db import Database
-from gateway.sharing.exchange import volumes
-from gateway.sharing.exchange.budgets import earlier_queries, forget_query, purge_queries, record_query
+from gateway.sharing.exchange.limits import volumes
+from gateway.sharing.exchange.limits.budgets import earlier_queries, forget_query, purge_queries, record_query
+from gateway.sharing.exchange.limits.volumes import CountedExchange, count_back, count_exchange
 from gateway.sharing.exchange.models import QueryRow, QuotaRow
-from gateway.sharing.exchange.volumes import CountedExchange, count_back, count_exchange
 from tests.kit.clock import MIDDAY
 
 

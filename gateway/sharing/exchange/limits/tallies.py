@@ -6,10 +6,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from gateway.sharing.agreements.agreements import Agreement
-from gateway.sharing.exchange.budgets import CountedQuery, earlier_queries, record_query
 from gateway.sharing.exchange.decisions import Before
-from gateway.sharing.exchange.subjects import TranslatedSubject
-from gateway.sharing.exchange.volumes import CountedExchange, count_back, count_exchange
+from gateway.sharing.exchange.limits.budgets import CountedQuery, earlier_queries, record_query
+from gateway.sharing.exchange.limits.volumes import CountedExchange, count_back, count_exchange
+from gateway.sharing.exchange.people.subjects import TranslatedSubject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

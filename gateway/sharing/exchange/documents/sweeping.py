@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from gateway.db import Database
 from gateway.once.expired import BATCH, delete_expired
+from gateway.sharing.exchange.documents.spool import Place, Spool
 from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
-from gateway.sharing.exchange.spool import Place, Spool
 
 
 def purge_attachments(session: Session, *, now: datetime, limit: int = BATCH) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.errors import GatewayError, Kind
 from gateway.sdk.matching import standard_date, standard_nino
-from gateway.sharing.exchange.subject_names import names_kept
+from gateway.sharing.exchange.people.subject_names import names_kept
 
 COLUMNS = ("nino", "nino_fragment", "family_name", "given_name", "birthdate", "postcode")
 _FRAGMENT_DIGITS = 4

@@ -23,6 +23,7 @@ from gateway.identity.caller import Caller
 from gateway.policy.decision import Deny
 from gateway.sharing.exchange.asked import TurnedAway, claim_nonce, rejection
 from gateway.sharing.exchange.decisions import Judged
+from gateway.sharing.exchange.documents.spool import Place, Spool, SpoolUnreadable
 from gateway.sharing.exchange.errors import (
     AnswerWithdrawn,
     AttachmentAlreadyFetched,
@@ -36,7 +37,6 @@ from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
 from gateway.sharing.exchange.outcomes import Ending, Registrar, Reply
 from gateway.sharing.exchange.retry import ANSWER_KEPT, RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest, Subject, SubjectByMatch, SubjectBySub
-from gateway.sharing.exchange.spool import Place, Spool, SpoolUnreadable
 from gateway.sharing.exchange.standing import is_withdrawn
 
 LOOK_EVERY = 1.0

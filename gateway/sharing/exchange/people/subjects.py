@@ -15,8 +15,8 @@ from gateway.identity.accounts import Account, AccountKind, find_account_even_su
 from gateway.identity.caller import Caller
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.subjects import SubjectReferences
+from gateway.sharing.exchange.people.subject_names import Name, description_of, names_counted, names_kept, names_sought
 from gateway.sharing.exchange.schemas import Subject, SubjectByMatch
-from gateway.sharing.exchange.subject_names import Name, description_of, names_counted, names_kept, names_sought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

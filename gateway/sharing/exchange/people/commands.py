@@ -24,20 +24,20 @@ from gateway.errors import GatewayError
 from gateway.identity.accounts import Account, AccountKind, find_account_by_email
 from gateway.listings import AS_JSON, print_listing
 from gateway.sharing.catalogue.services import find_service
-from gateway.sharing.exchange.objections import (
+from gateway.sharing.exchange.people.files import check_description, read_people
+from gateway.sharing.exchange.people.objections import (
     list_objection_lists,
     record_objections,
     remove_objections,
     remove_objections_before,
 )
-from gateway.sharing.exchange.people_files import check_description, read_people
-from gateway.sharing.exchange.restrictions import (
+from gateway.sharing.exchange.people.restrictions import (
     EVERY_SERVICE,
     count_restrictions,
     record_restrictions,
     remove_restrictions,
 )
-from gateway.sharing.exchange.subjects import Translator
+from gateway.sharing.exchange.people.subjects import Translator
 
 BATCH = 500
 """People of one transaction: on the embedded database other writers wait for it some hundredths of a second."""

@@ -19,8 +19,8 @@ from gateway.clock import Clock
 from gateway.directory.members import Client
 from gateway.errors import GatewayError
 from gateway.outgoing.http_client import AnswerTooLarge, HttpClient, StreamedAnswer, TooSlow
+from gateway.sharing.exchange.documents.spool import Place, Spool
 from gateway.sharing.exchange.provider_call import OK, ProviderFailed, Question, failed
-from gateway.sharing.exchange.spool import Place, Spool
 from gateway.wire.attachments import value_of
 from gateway.wire.contracts import PROVIDER_TAG
 from gateway.wire.encoding import b64url_decode, b64url_encode
