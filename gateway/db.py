@@ -131,7 +131,6 @@ class Database:
         self.url = parse_database_url(url)
         self.timeout = timeout
         self.engine = _engine(url, timeout=timeout, pool_size=pool_size)
-        self._writing_engine = self.engine.execution_options(writes=True)
         self._writer_lock: WriterLock | None = None
         if self.is_sqlite and self.url.database:
             self._writer_lock = WriterLock(Path(self.url.database + ".lock"))
@@ -157,8 +156,9 @@ class Database:
         with (
             _faults_named(),
             self.turn_to_write(),
-            Session(self._writing_engine, expire_on_commit=False) as session,
+            Session(self.engine, expire_on_commit=False) as session,
         ):
+            session.connection(execution_options=_WRITES)
             yield session
             session.flush()
             with _faults_named(CommitUnconfirmed):
@@ -170,7 +170,7 @@ class Database:
         with (
             _faults_named(),
             self.turn_to_write(),
-            self._writing_engine.connect() as connection,
+            self.engine.connect().execution_options(**_WRITES) as connection,
         ):
             yield connection
             with _faults_named(CommitUnconfirmed):
@@ -314,6 +314,10 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+# Said of a connection and not of an engine of its own, whose events would be looked up twice for every statement.
+_WRITES = {"writes": True}
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_urlsafe
+from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
 
 from gateway.audit.append import AuditLog
 from gateway.clock import Clock
-from gateway.db import Database, new_id
+from gateway.db import Database, insert_rows, new_id
 from gateway.directory.members import Client, Jwk, find_client
 from gateway.errors import GatewayError
 from gateway.identity.caller import Caller
@@ -53,6 +54,21 @@ from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed, Que
 from gateway.sharing.exchange.retry import RetryKeys
 from gateway.sharing.exchange.schemas import RecordRequest, SubjectByMatch
 from gateway.sharing.exchange.standing import is_withdrawn, locked, still_believed
+
+_EXCHANGES = cast("Table", ExchangeRow.__table__)
+_LATER = (
+    "match_level",
+    "provider_jwt",
+    "provider_jwk",
+    "checks_jwt",
+    "closed_at",
+    "receipt",
+    "answer_status",
+    "answer",
+    "answer_until",
+)
+"""What a new exchange does not have yet."""
+_EARLIER = select(_EXCHANGES.c.id).where(_EXCHANGES.c.retry_mac == bindparam("retry_mac"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +150,10 @@ class Broker:
             now = self._clock.now()
             if not claim_nonce(session, asked.caller, key_id=asked.key_id, nonce=asked.nonce, now=now):
                 return self._turn_away(session, asked, NonceReplayed(), at=now)
-            earlier = session.scalar(select(ExchangeRow).where(ExchangeRow.retry_mac == retry_mac).with_for_update())
+            earlier = session.connection().scalar(_EARLIER, {"retry_mac": retry_mac})
             if earlier is not None:
-                return self._retry(session, earlier, asked, now=now)
+                row = session.get_one(ExchangeRow, earlier, with_for_update=True)
+                return self._retry(session, row, asked, now=now)
             return self._open(session, asked, retry_mac=retry_mac, now=now)
 
     def _open(self, session: Session, asked: Asked, *, retry_mac: bytes, now: datetime) -> _Intent | Reply | TurnedAway:
@@ -369,37 +386,40 @@ class Broker:
         now: datetime,
     ) -> ExchangeRow:
         request = asked.request
-        row = ExchangeRow(
-            id=new_id(),
-            state="open",
-            retry_mac=retry_mac,
-            request_digest=asked.request_digest,
-            client_id=asked.caller.client.client_id,
-            consumer=asked.caller.member_code,
-            provider=service.provider if service else None,
-            officer_account=asked.caller.officer.account_id if asked.caller.officer else None,
-            service=request.service,
-            purpose=request.purpose,
-            agreement=agreement.reference if agreement else None,
-            agreement_version=agreement.version if agreement else None,
-            legal_gateway=agreement.legal_gateway if agreement else None,
-            policy_digest=self._policy.digest,
-            subject=subject.reference,
-            subject_sub=subject.consumer_sub,
-            handle=token_urlsafe(24),
-            client_key=asked.key_thumbprint,
-            requested_fields=list(request.fields),
-            decision="permit",
-            decision_record=judged.inputs.to_document(),
-            rules=[],
-            fields_disclosed=[],
-            fields_withheld=[],
-            opened_at=now,
+        values = {
+            "id": new_id(),
+            "state": "open",
+            "retry_mac": retry_mac,
+            "request_digest": asked.request_digest,
+            "client_id": asked.caller.client.client_id,
+            "consumer": asked.caller.member_code,
+            "provider": service.provider if service else None,
+            "officer_account": asked.caller.officer.account_id if asked.caller.officer else None,
+            "service": request.service,
+            "purpose": request.purpose,
+            "agreement": agreement.reference if agreement else None,
+            "agreement_version": agreement.version if agreement else None,
+            "legal_gateway": agreement.legal_gateway if agreement else None,
+            "policy_digest": self._policy.digest,
+            "subject": subject.reference,
+            "subject_sub": subject.consumer_sub,
+            "handle": token_urlsafe(24),
+            "client_key": asked.key_thumbprint,
+            "requested_fields": list(request.fields),
+            "decision": "permit",
+            "decision_record": judged.inputs.to_document(),
+            "rules": [],
+            "fields_disclosed": [],
+            "fields_withheld": [],
+            "opened_at": now,
             # A service's fixed time may be long; its exchanges must not be given up before it.
-            lease_until=lease_end(now, max(self._lease, 2 * service.answer_seconds if service else 0.0)),
-        )
+            "lease_until": lease_end(now, max(self._lease, 2 * service.answer_seconds if service else 0.0)),
+        }
+        # Most exchanges are written once here and once at their end: a plain statement costs a third of the session's.
+        insert_rows(session.connection(), _EXCHANGES, [values])
+        row = ExchangeRow(**dict.fromkeys(_LATER), **values)
+        make_transient_to_detached(row)
         session.add(row)
-        session.flush()
         return row
 
     def _keep_texts(self, session: Session, agreement: Agreement | None, *, at: datetime) -> None:

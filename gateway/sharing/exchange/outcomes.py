@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -276,16 +276,18 @@ def receipt_of(session: Session, exchange: UUID) -> str | None:
 
 
 def _closed_by_us(session: Session, row: ExchangeRow, outcome: Outcome) -> bool:
-    won = session.execute(
-        update(ExchangeRow)
-        .where(ExchangeRow.id == row.id, ExchangeRow.state == "open")
-        .values(state=outcome)
-        .returning(ExchangeRow.id),
-        execution_options={"synchronize_session": False},
-    ).first()
-    if won is not None:
+    won = session.connection().execute(_CLOSE_IF_OPEN, {"exchange": row.id, "outcome": outcome}).rowcount == 1
+    if won:
         set_committed_value(row, "state", outcome)
-    return won is not None
+    return won
+
+
+_EXCHANGES = cast("Table", ExchangeRow.__table__)
+_CLOSE_IF_OPEN = (
+    update(_EXCHANGES)
+    .where(_EXCHANGES.c.id == bindparam("exchange"), _EXCHANGES.c.state == "open")
+    .values(state=bindparam("outcome"))
+)
 
 
 def _details_of(row: ExchangeRow, ending: Ending) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Table, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from gateway.release_lock import take_turns
@@ -19,10 +20,20 @@ def subject_name(subject: str) -> str:
 
 def is_restricted(session: Session, *, subjects: Collection[str], service: str) -> bool:
     """Tell whether this service answers nothing about this person, under any of these references."""
-    named = select(RestrictionRow.subject).where(
-        RestrictionRow.subject.in_(subjects), RestrictionRow.service.in_((service, EVERY_SERVICE))
+    values = {"subjects": list(subjects), "services": [service, EVERY_SERVICE]}
+    return session.connection().scalar(_NAMED, values) is not None
+
+
+_RESTRICTED = cast("Table", RestrictionRow.__table__)
+# Made once: every decision asks this.
+_NAMED = (
+    select(_RESTRICTED.c.subject)
+    .where(
+        _RESTRICTED.c.subject.in_(bindparam("subjects", expanding=True)),
+        _RESTRICTED.c.service.in_(bindparam("services", expanding=True)),
     )
-    return session.execute(named.limit(1)).first() is not None
+    .limit(1)
+)
 
 
 def record_restriction(session: Session, *, subject: str, service: str = EVERY_SERVICE, at: datetime) -> None:
