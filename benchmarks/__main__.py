@@ -11,14 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import in_process, log_reading, log_writing, over_http, provider, report
+from benchmarks import exchanging, in_process, log_reading, log_writing, over_http, provider, report
 from benchmarks.figures import Figure
 from benchmarks.floor import THREADS, WORKERS, Floor, measure_floor
 from gateway.db import Database
 from gateway.migrate import migrate
 from gateway.settings import POLICIES_DIR
 from tests.kit.postgres import NoPostgres, Server
-from tests.kit.processes import processes
+from tests.kit.processes import Processes, processes
 from tests.kit.world import World, running_world
 
 DATABASES = ("sqlite", "postgresql")
@@ -30,11 +30,11 @@ OVER_HTTP: dict[str, Callable[..., Figure]] = {
     "userinfo": provider.userinfo,
     "introspections": provider.introspections,
     "sign-ins": over_http.sign_ins,
-    "exchanges": over_http.exchanges,
 }
+EXCHANGING = ("exchanges", "added-latency", "mixed-exchanges")
 OF_FILES = ("verification", "proofs")
 """What needs no database: measured once."""
-NAMES = (*OVER_HTTP, "appends", "durable-appends", "publish-delay", "catch-up", "decisions", *OF_FILES)
+NAMES = (*OVER_HTTP, *EXCHANGING, "appends", "durable-appends", "publish-delay", "catch-up", "decisions", *OF_FILES)
 FLOOR_SECONDS = 1.0
 
 NewDatabase = Callable[[str], str]
@@ -96,10 +96,12 @@ def _measure(
 ) -> Iterator[Figure]:
     wanted = [name for name in OVER_HTTP if name in only]
     if wanted:
-        with _world(new_database("world")) as world:
+        with _world(new_database("world")) as (world, _):
             for name in wanted:
                 step(f"{name} on {kind}")
                 yield OVER_HTTP[name](world, floor, database=kind, seconds=seconds)
+    if any(name in only for name in EXCHANGING):
+        yield from _exchanging(kind, new_database("exchanging"), floor, only=only, seconds=seconds, step=step)
     if "appends" in only:
         step(f"audit appends on {kind}")
         with _database(new_database("appends")) as database, tempfile.TemporaryDirectory() as folder:
@@ -115,6 +117,25 @@ def _measure(
             yield from in_process.decisions(
                 database, name=kind, policies_dir=POLICIES_DIR, seconds=seconds / 2, progress=signing
             )
+
+
+def _exchanging(
+    kind: str, url: str, floor: Floor, *, only: Sequence[str], seconds: float, step: Step
+) -> Iterator[Figure]:
+    port = exchanging.department_port()
+    with (
+        _world(url, more_providers=[f"localhost:{port}"]) as (world, group),
+        exchanging.council(world, group, port) as council,
+    ):
+        if "exchanges" in only:
+            step(f"exchanges on {kind}")
+            yield exchanging.exchanges(council, floor, database=kind, seconds=seconds)
+        if "added-latency" in only:
+            step(f"added latency on {kind}")
+            yield from exchanging.added(council, database=kind, seconds=seconds)
+        if "mixed-exchanges" in only:
+            step(f"exchanges of mixed sizes on {kind}")
+            yield exchanging.mixed(council, floor, database=kind, seconds=seconds)
 
 
 def _writing_the_log(
@@ -146,7 +167,7 @@ def _of_files(floor: Floor, *, only: Sequence[str], seconds: float, step: Step) 
 
 
 @contextmanager
-def _world(url: str) -> Iterator[World]:
+def _world(url: str, *, more_providers: Sequence[str] = ()) -> Iterator[tuple[World, Processes]]:
     with (
         tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder,
         processes(Path(folder) / "logs") as group,
@@ -159,9 +180,14 @@ def _world(url: str) -> Iterator[World]:
             threads=THREADS,
             sequencer_interval=0.2,
             exchange_lease=30.0,
+            # All clients ask for one council, one agreement and one department: their limits are not what is measured.
+            member_requests_per_minute=1_000_000,
+            agreement_requests_per_minute=1_000_000,
+            provider_calls=THREADS,
+            more_providers=more_providers,
         ) as world,
     ):
-        yield world
+        yield world, group
 
 
 @contextmanager

@@ -63,6 +63,8 @@ class Figure:
     """The machine's, over the last minute, when this was measured."""
     cpu_milliseconds: float | None = None
     cpu_floor_milliseconds: float | None = None
+    note: str = ""
+    """What the numbers alone do not say, in a few words."""
 
     @property
     def ratio(self) -> float:

@@ -1,4 +1,4 @@
-"""What clients and people ask of a running gateway: sign-ins, exchanges. All over loopback HTTP."""
+"""What people ask of a running gateway: sign-ins. All over loopback HTTP."""
 
 import secrets
 import threading
@@ -16,15 +16,15 @@ from benchmarks.floor import CLIENTS, Floor
 from benchmarks.measuring import Measured, OutOfWork, cpu_seconds, run_for
 from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
-from gateway.demo.layout import BLACKBURN, PORTAL_CLIENT, PURPOSE, SERVICE
+from gateway.demo.layout import BLACKBURN, PORTAL_CLIENT
 from gateway.demo.world import DemoAccount
 from gateway.errors import GatewayError
 from gateway.identity.accounts import AccountKind, NewAccount, record_account
 from gateway.identity.passwords import Passwords, generate_password
 from gateway.identity.security_codes import generate_code_secret
-from gateway.sdk.consumer import ASSERTION_TYPE, Answer
+from gateway.sdk.consumer import ASSERTION_TYPE
 from tests.kit.processes import Running
-from tests.kit.world import ADA_MATCH, World
+from tests.kit.world import World
 
 SIGN_INS_A_SECOND = 60
 """Above anything that could happen: every sign-in needs an account of its own, since a security code works once."""
@@ -52,30 +52,6 @@ def sign_ins(world: World, floor: Floor, *, database: str, seconds: float) -> Fi
     # Six commits: the attempt and its success for each of the two steps, the code, the tokens.
     work = Work(signs=2, verifies=1, argon2=1, commits=6, round_trips=round(next(trips) / used))
     return with_spent("sign-ins", measured, work, floor, database=database, spent=spent)
-
-
-def exchanges(world: World, floor: Floor, *, database: str, seconds: float) -> Figure:
-    """Records asked for by an officer's system and disclosed; the department answers at once."""
-    consumer, token = world.consumer(), world.officer_token()
-
-    def ask(_client: int) -> None:
-        answer = consumer.ask(
-            service=SERVICE,
-            purpose=PURPOSE,
-            subject={"match": ADA_MATCH},
-            fields=["eligible", "tier"],
-            case_reference="FSM/2026/00017",
-            access_token=token,
-        )
-        if not isinstance(answer, Answer):
-            raise NotGranted(answer.code)
-
-    with gateway_time(world) as spent:
-        measured = run_for(seconds, ask, clients=CLIENTS, when_warm=spent.begin)
-    # The gateway's own signatures: its question, receipt and answer; and it verifies token, request, answer, record.
-    # Two commits: the intent and the outcome. Two round trips: the consumer's and the one to the department.
-    work = Work(signs=3, verifies=4, commits=2, round_trips=2)
-    return with_spent("exchanges", measured, work, floor, database=database, spent=spent)
 
 
 class Spent:

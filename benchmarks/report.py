@@ -79,6 +79,9 @@ def show(console: Console, floor: Floor, figures: Sequence[Figure], facts: Mappi
             f"{item.load_average:.1f}",
         )
     console.print(floors, table)
+    for item in figures:
+        if item.note:
+            console.print(f"{item.name}, {item.database}: {item.note}", highlight=False)
 
 
 def write(floor: Floor, figures: Sequence[Figure], facts: Mapping[str, Any], *, folder: Path = RESULTS) -> Path:
