@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from gateway.errors import GatewayError
 from gateway.sdk.answers import Answer, AnswerNotBelievable, NotAnswered, Refusal
@@ -117,7 +118,10 @@ def believe_statement(
         body = parse_json_object(response.body)
     except MalformedInput as error:
         raise AnswerNotBelievable("The answer is not JSON.") from error
-    receipt_jws = body.get("receipt")
+    exchange, receipt_jws = body.get("exchange"), body.get("receipt")
+    # It becomes the name of files, and the gateway chose it: only an id does.
+    if exchange is not None and not _is_id(exchange):
+        raise AnswerNotBelievable("What the answer names as its exchange is not the id of one.")
     if response.status not in (OK, REFUSED) or not isinstance(receipt_jws, str):
         raise NotAnswered(
             str(body.get("detail") or body.get("title") or "no answer"),
@@ -132,11 +136,19 @@ def believe_statement(
         receipt = verify_receipt(receipt_jws, keys=gateway_keys)
     except GatewayError as error:
         raise AnswerNotBelievable("The receipt does not verify.", detail=error.public) from error
-    if receipt.request_digest != digest_b64(request.body) or receipt.exchange != body.get("exchange"):
+    if receipt.request_digest != digest_b64(request.body) or receipt.exchange != exchange:
         raise AnswerNotBelievable("The receipt is for another request.")
     return SignedStatement(
         status=response.status, body=body, receipt=receipt, receipt_jws=receipt_jws, gateway_keys=gateway_keys
     )
+
+
+def _is_id(unverified: object) -> bool:
+    try:
+        # In the one spelling that RFC 9562 §4 has for output: `UUID` reads others, with braces or capitals.
+        return isinstance(unverified, str) and str(UUID(unverified)) == unverified
+    except ValueError:
+        return False
 
 
 def _believe_record(

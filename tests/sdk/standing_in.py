@@ -121,13 +121,20 @@ class StandIn:
         body = {"exchange": a_receipt().exchange, "record": stated, "receipt": issued, **(content or {})}
         return self.sign(HttpResponse(status=200, body=json.dumps(body).encode()), request)
 
-    def refusal(self, request: HttpRequest, *, binding: Binding = "request", **changes: Any) -> HttpResponse:
-        """A refusal, signed."""
+    def refusal(
+        self,
+        request: HttpRequest,
+        *,
+        binding: Binding = "request",
+        content: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> HttpResponse:
+        """A refusal, signed; `changes` are the receipt's."""
         rule = FailedRule(code="field_not_covered", title="Not covered", rule="fields-are-covered")
         terms = {"decision": "deny", "outcome": "refused", "rules": (rule,), **changes}
         issued = issue_receipt(self.receipt(request, None, **terms), signer=self.signer)
-        content = {"code": "refused", "exchange": a_receipt().exchange, "receipt": issued}
-        return self.sign(HttpResponse(status=403, body=json.dumps(content).encode()), request, binding=binding)
+        body = {"code": "refused", "exchange": a_receipt().exchange, "receipt": issued, **(content or {})}
+        return self.sign(HttpResponse(status=403, body=json.dumps(body).encode()), request, binding=binding)
 
     def problem(
         self, request: HttpRequest, status: int, code: str, headers: Mapping[str, str] | None = None, **members: str

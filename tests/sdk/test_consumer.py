@@ -14,7 +14,7 @@ from gateway.wire.encoding import b64url_encode
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
-from tests.kit.statements import ISSUER
+from tests.kit.statements import EXCHANGE, ISSUER
 from tests.sdk.standing_in import CLIENT, FIELDS, NeverAnswered, StandIn
 
 STRANGER = PrivateKeySigner.generate("ES256")
@@ -102,6 +102,20 @@ LIES: dict[str, Lie] = {
     "not JSON": lambda g, r: g.sign(HttpResponse(status=200, body=b"<html>"), r),
     "a receipt for another request": lambda g, r: g.disclosure(r, receipt={"request_digest": "x" * 43}),
     "a receipt of another exchange": lambda g, r: g.disclosure(r, receipt={"exchange": ANOTHER_EXCHANGE}),
+    "an exchange that is a path": lambda g, r: g.disclosure(
+        r,
+        record=g.record(jti="/etc/cron.d/x"),
+        receipt={"exchange": "/etc/cron.d/x"},
+        content={"exchange": "/etc/cron.d/x"},
+    ),
+    "a refused exchange that is a path": lambda g, r: g.refusal(r, exchange="../x", content={"exchange": "../x"}),
+    "a failed exchange that is a path": lambda g, r: g.problem(r, 504, "provider_timeout", exchange="../x"),
+    "an exchange in another spelling": lambda g, r: g.disclosure(
+        r,
+        record=g.record(jti=EXCHANGE.upper()),
+        receipt={"exchange": EXCHANGE.upper()},
+        content={"exchange": EXCHANGE.upper()},
+    ),
     "a receipt by a stranger": lambda g, r: g.disclosure(r, receipt_signer=STRANGER),
     "a receipt that is none": lambda g, r: g.disclosure(r, content={"receipt": "e30.e30.e30"}),
     "a receipt of a failure": lambda g, r: g.disclosure(r, receipt={"outcome": "failed", "fields_disclosed": ()}),
