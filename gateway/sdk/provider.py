@@ -30,7 +30,16 @@ from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import Nonces, SeenNonces
 from gateway.sdk.questions import AnswerFunction, AskedQuestion, Found, NoRecord, parse_question
-from gateway.sdk.sealing import AgreedKeys, EncryptionRefused, check_encryption, sealed
+from gateway.sdk.sealing import (
+    AgreedCheck,
+    AgreedChecks,
+    AgreedKeys,
+    CheckRefused,
+    EncryptionRefused,
+    check_agreed,
+    check_encryption,
+    sealed,
+)
 from gateway.sdk.wsgi import JSON, StartResponse, WsgiApplication, problem, request_of, send
 from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.encoding import b64_encode, b64url_decode
@@ -48,6 +57,7 @@ from gateway.wire.sd_jwt import issue_sd_jwt
 from gateway.wire.signer import Signer
 
 __all__ = [
+    "AgreedCheck",
     "AnswerFunction",
     "AskedQuestion",
     "Attachment",
@@ -88,7 +98,7 @@ class Provider:
     under which the gateway calls it (scheme and host). `schemas` are the JSON Schemas of services' fields, as the
     catalogue has them. `attachments` is a folder of its own for documents, needed only where a function returns some.
     `encrypted` says which services answer so that the consumer alone can read it, and to which keys under which
-    agreement (`sealing.AgreedKeys`).
+    agreement (`sealing.AgreedKeys`); `checks`, which checks those compute, and no others (`sealing.AgreedChecks`).
     Where several processes answer, they share `nonces` (`nonces.SharedNonces`) and that folder; by default a process
     remembers its own nonces.
     """
@@ -104,6 +114,7 @@ class Provider:
         schemas: Mapping[str, Mapping[str, Any]] | None = None,
         attachments: Path | None = None,
         encrypted: AgreedKeys | None = None,
+        checks: AgreedChecks | None = None,
         nonces: Nonces | None = None,
         ca_file: Path | None = None,
         clock: Clock | None = None,
@@ -116,6 +127,7 @@ class Provider:
         self._schemas = {service: AnswerSchema(schema) for service, schema in (schemas or {}).items()}
         self._attachments = AttachmentFolder(attachments) if attachments is not None else None
         self._encrypted = {service: dict(keys) for service, keys in (encrypted or {}).items()}
+        self._checks = dict(checks or {})
         self._nonces = nonces or SeenNonces()
         self._clock = clock or SystemClock()
         self._documents = documents or GatewayDocuments(gateway, ca_file=ca_file)
@@ -183,7 +195,8 @@ class Provider:
             return problem(404, "unknown_service", "This provider does not answer that service")
         try:
             check_encryption(question, agreed=self._encrypted)
-        except EncryptionRefused as error:
+            question = check_agreed(question, checks=self._checks, keys=self._encrypted)
+        except (EncryptionRefused, CheckRefused) as error:
             asked_under = (question.service, question.agreement)
             log.warning("question refused: %s: service=%s agreement=%s", error.public, *asked_under)
             return problem(403, error.code, error.public)
@@ -261,7 +274,8 @@ class Provider:
             "iat": int(now.timestamp()),
             "exp": int((now + RECORD_LIFETIME).timestamp()),
         }
-        return issue_sd_jwt(claims, fields, signer=self._signer, typ=RECORD_TYP)
+        padded = question.encrypt_to is not None
+        return issue_sd_jwt(claims, fields, signer=self._signer, typ=RECORD_TYP, padded=padded)
 
     def _check_from_gateway(self, request: HttpRequest, *, now: datetime) -> None:
         issuer = self._documents.issuer
@@ -270,8 +284,8 @@ class Provider:
         def keys_of(client_id: str, kid: str) -> Jwk | None:
             if client_id != issuer:
                 return None
-            # An unknown key may be a new one of the gateway's: look once more before refusing.
-            return find_key(keys, kid) or find_key(self._documents.gateway_keys(now, fresh=True), kid)
+            # An unknown key may be a new one of the gateway's: look once more before refusing, though not for everybody.
+            return find_key(keys, kid) or find_key(self._documents.gateway_keys_again(now), kid)
 
         try:
             verified = verify_request(request, keys_of=keys_of, tag=PROVIDER_TAG, now=now)

@@ -25,6 +25,12 @@
     [services."dwp/free-school-meals/v1".encrypted] # for end-to-end encryption: keys by agreement
     DSA-003 = ["<RFC 7638 thumbprint>"]             # a service with such a table answers encrypted or not at all
 
+    [services."dwp/free-school-meals/v1".checks.DSA-003.above_limit]    # and what such a service computes, as agreed
+    from = ["award_amount"]
+    expression = "award_amount > thresholds.limit"
+    gives = "boolean"                               # or the list of texts that it can be
+    thresholds = { limit = 7400 }                   # those that it uses
+
 Paths are relative to the file.
 """
 
@@ -36,6 +42,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gateway.errors import GatewayError, Kind
+from gateway.sdk.sealing import AgreedCheck
 
 ValueKind = Literal["boolean", "date", "integer", "number", "text"]
 """As what a column's value is disclosed, where the database keeps it as something else."""
@@ -83,6 +90,8 @@ class TableMapping:
     schema: Mapping[str, Any] | None = field(default=None, repr=False)
     encrypted: Mapping[str, tuple[str, ...]] | None = None
     """To which keys under which agreement; None where values are not encrypted from end to end."""
+    checks: Mapping[str, Mapping[str, AgreedCheck]] | None = None
+    """By agreement and name; None where none were kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +136,8 @@ def load_provider_file(path: Path, *, environment: Mapping[str, str]) -> Provide
 
 
 def _table_mapping(place: "_Place", *, folder: Path) -> TableMapping:
-    place.only("table", "sub", "withheld", "area", "schema", "match", "fields", "encrypted")
-    fields, encrypted = place.table("fields"), place.table("encrypted")
+    place.only("table", "sub", "withheld", "area", "schema", "match", "fields", "encrypted", "checks")
+    fields, encrypted, checks = place.table("fields"), place.table("encrypted"), place.table("checks")
     mapping = TableMapping(
         table=place.text("table"),
         fields={name: _field_column(fields, name) for name in fields.members},
@@ -138,6 +147,9 @@ def _table_mapping(place: "_Place", *, folder: Path) -> TableMapping:
         area=place.optional_text("area"),
         schema=_schema(place, folder) if "schema" in place.members else None,
         encrypted={name: encrypted.texts(name) for name in encrypted.members} if "encrypted" in place.members else None,
+        checks={name: _agreed_checks(checks.table(name)) for name in checks.members}
+        if "checks" in place.members
+        else None,
     )
     if not mapping.fields:
         raise MappingInvalid(f"{place.name}: fields is missing: name at least one")
@@ -166,6 +178,23 @@ def _field_column(fields: "_Place", name: str) -> FieldColumn:
     if kind is not None and kind not in get_args(ValueKind):
         raise MappingInvalid(f"{place.name}.as: one of {', '.join(get_args(ValueKind))}")
     return FieldColumn(column=place.text("column"), kind=kind)  # type: ignore[arg-type]  # just checked
+
+
+def _agreed_checks(place: "_Place") -> Mapping[str, AgreedCheck]:
+    return {name: _agreed_check(place.table(name)) for name in place.members}
+
+
+def _agreed_check(place: "_Place") -> AgreedCheck:
+    place.only("from", "expression", "gives", "thresholds")
+    thresholds = place.table("thresholds").members
+    if not all(isinstance(value, int | float | str) for value in thresholds.values()):
+        raise MappingInvalid(f"{place.name}: a threshold is a number or a text")
+    return AgreedCheck(
+        from_=place.texts("from"),
+        expression=place.text("expression"),
+        gives=() if place.members.get("gives") == "boolean" else place.texts("gives"),
+        thresholds=thresholds,
+    )
 
 
 def _schema(place: "_Place", folder: Path) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from gateway.wire.keys import Jwk
 from gateway.wire.signer import Signer
 
 _SALT_BYTES = 16  # RFC 9901 §9.3: at least 128 bits of salt.
+_BLOCK_BYTES = 192  # 256 characters in base64url
 _HASH = "sha-256"
 _MAX_DEPTH = 32
 
@@ -53,14 +54,17 @@ class VerifiedRecord:
     digests: frozenset[str]
 
 
-def issue_sd_jwt(claims: Mapping[str, object], fields: Mapping[str, object], *, signer: Signer, typ: str) -> str:
+def issue_sd_jwt(
+    claims: Mapping[str, object], fields: Mapping[str, object], *, signer: Signer, typ: str, padded: bool = False
+) -> str:
     """Return `<jws>~<disclosure>~…~`: `claims` in the clear, every field selectively disclosable.
 
-    Raises `InvalidRecord` when a field's name is reserved or already a claim.
+    `padded` makes every disclosure a multiple of 256 characters long, where it will be encrypted: that hides
+    what a value is, and not its length. Raises `InvalidRecord` when a field's name is reserved or already a claim.
     """
     for name in fields:
         _check_field_name(name, claims)
-    disclosures = [_disclosure(name, value) for name, value in fields.items()]
+    disclosures = [_disclosure(name, value, padded=padded) for name, value in fields.items()]
     # RFC 9901 §4.2.4.1: sorted digests do not tell which field is which.
     digests = sorted(digest_b64(disclosure.encode("ascii")) for disclosure in disclosures)
     issuer_jwt = issue_jwt({**claims, "_sd": digests, "_sd_alg": _HASH}, typ=typ, signer=signer)
@@ -133,10 +137,19 @@ def _join(issuer_jwt: str, disclosures: Sequence[str]) -> str:
     return "~".join((issuer_jwt, *disclosures, ""))
 
 
-def _disclosure(name: str, value: object) -> str:
+def _disclosure(name: str, value: object, *, padded: bool) -> str:
     # RFC 9901 §4.2.1: an array of salt, name and value; the digest is over these very bytes, so any spelling will do.
     salt = b64url_encode(secrets.token_bytes(_SALT_BYTES))
-    return b64url_encode(json.dumps([salt, name, value], ensure_ascii=False, allow_nan=False).encode("utf-8"))
+    content = _salted(salt, name, value)
+    if padded:
+        # RFC 9901 §9.3 asks for at least so much salt; more of it is ASCII, a byte a character.
+        salt += secrets.token_urlsafe(_BLOCK_BYTES)[: -len(content) % _BLOCK_BYTES]
+        content = _salted(salt, name, value)
+    return b64url_encode(content)
+
+
+def _salted(salt: str, name: str, value: object) -> bytes:
+    return json.dumps([salt, name, value], ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 def _digests(payload: Mapping[str, Any]) -> frozenset[str]:

@@ -15,10 +15,11 @@ from gateway.demo.layout import SERVICE
 from gateway.sdk.answers import Answer, Refusal
 from gateway.sdk.consumer import Consumer
 from gateway.sharing.catalogue.services import find_service, record_service
+from tests.kit.computing_department import LIMIT
 from tests.kit.world import ADA_MATCH, ENOUGH_SECONDS, Asking, World
 
-LIMIT, BAND = 86_753_091, 31_415_926
-"""Thresholds that are nowhere else."""
+BAND = 31_415_926
+"""A threshold that is nowhere else, like `LIMIT`."""
 FROM_AWARD = {"from": ["award_amount"], "description": "A sample check."}
 ABOVE_LIMIT = {
     **FROM_AWARD,

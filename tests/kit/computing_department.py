@@ -15,7 +15,7 @@ from typing import Any
 from gateway.clock import SystemClock
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import SeenNonces
-from gateway.sdk.provider import AskedQuestion, NoRecord, Provider, StartResponse
+from gateway.sdk.provider import AgreedCheck, AskedQuestion, NoRecord, Provider, StartResponse
 from gateway.sdk.wsgi import request_of, send
 from gateway.wire.contracts import PROVIDER_TAG, RECORD_TYP
 from gateway.wire.message_signatures import HttpResponse, sign_response
@@ -29,6 +29,13 @@ AWARD = 90_357_681
 NOTE = "a sample note, 7f2c41d09b"
 """A value that is nowhere else, and may be disclosed."""
 FIELDS = {"eligible": True, "tier": "targeted", "award_amount": AWARD, "note": NOTE}
+LIMIT = 86_753_091
+"""A threshold that is nowhere else."""
+CHECKS = {
+    "above_limit": AgreedCheck(
+        from_=("award_amount",), expression="award_amount > thresholds.limit", thresholds={"limit": LIMIT}
+    )
+}
 CLAIMS = ("iss", "aud", "sub", "jti", "iat", "exp")
 
 
@@ -64,6 +71,7 @@ class ComputingDepartment:
             origin=self._origin,
             services={question["service"]: getattr(self, f"found_{name}", self.found)},
             encrypted={question["service"]: {question["agreement"]: keys}} if keys else None,
+            checks={question["service"]: {question["agreement"]: CHECKS}} if keys else None,
             nonces=self._nonces,
             documents=self._documents,
         )

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
 
 from gateway.sdk.nonces import Nonces, SeenNonces, SharedNonces
-from gateway.sdk.provider import AnswerFunction, AskedQuestion, Found, NoRecord, Provider
+from gateway.sdk.provider import AgreedCheck, AnswerFunction, AskedQuestion, Found, NoRecord, Provider
 from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.errors import InvalidMessageSignature
 from gateway.wire.jws import unverified_claims
 from gateway.wire.keys import SIGNING_ALGORITHMS
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, content_digest, sign_request, verify_response
 from gateway.wire.sd_jwt import verify_sd_jwt
+from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
 from tests.kit.statements import EXCHANGE, ISSUER
@@ -55,6 +57,7 @@ class Department:
         *,
         function: AnswerFunction | None = None,
         nonces: Nonces | None = None,
+        **kept: Any,
     ) -> None:
         self.gateway, self.clock = gateway, clock
         self.asked: list[AskedQuestion] = []
@@ -69,10 +72,10 @@ class Department:
             gateway=ISSUER,
             origin=ORIGIN,
             services={SERVICE: function or self._answer},
-            schemas={SERVICE: SCHEMA},
             nonces=nonces,
             clock=clock,
             documents=gateway.documents(),
+            **{"schemas": {SERVICE: SCHEMA}, **kept},
         )
 
     def _answer(self, question: AskedQuestion) -> Mapping[str, Any] | Found | NoRecord:
@@ -322,6 +325,49 @@ def test_what_a_function_gets_wrong_is_told_to_the_log_without_the_person(
     assert "Ada" not in said
     assert "542" not in said
     assert "the-departments-own-name" not in said
+
+
+KEY = DecryptionKey.generate()
+ENCRYPTED = {SERVICE: {"DSA-003": [KEY.thumbprint]}}
+LARGE_AWARD = {"name": "large", "from": ["award_amount"], "expression": "award_amount > 50000", "gives": "boolean"}
+
+
+def test_an_encrypted_value_is_not_found_by_questions_about_it(clock: FrozenClock) -> None:
+    agreed = AgreedCheck(from_=("award_amount",), expression="award_amount > 50000")
+    checks = {SERVICE: {"DSA-003": {"large": agreed}}}
+    department = Department(StandIn(clock=clock), clock, encrypted=ENCRYPTED, checks=checks)
+    without = Department(department.gateway, clock, encrypted=ENCRYPTED)
+
+    def told(asked: Department, **check: Any) -> tuple[int, str | None]:
+        body = {
+            **QUESTION,
+            "fields": ["eligible"],
+            "encrypt_to": KEY.public_jwk(),
+            "checks": [{**LARGE_AWARD, **check}],
+        }
+        response = asked.post(question(asked, body, nonce=token_urlsafe()))
+        return response.status, json.loads(response.body).get("code")
+
+    department.found = without.found = {"eligible": True, "award_amount": 54_210}
+    oracle = "award_amount > {} ? true : 1 / (award_amount - award_amount) > 0"
+    for value in (0, 54_209, 54_210, 1 << 20):
+        assert told(department, expression=oracle.format(value)) == (403, "check_refused")
+    assert told(without) == (403, "check_refused")
+    assert (department.asked, without.asked) == ([], [])
+
+
+@pytest.mark.parametrize("values", [(True, False), (1, 10**15), (None, "targeted"), ("", "x" * 100)])
+def test_how_long_an_encrypted_value_is_does_not_tell_which_it_is(values: tuple[Any, Any], clock: FrozenClock) -> None:
+    department = Department(StandIn(clock=clock), clock, encrypted=ENCRYPTED, schemas={})
+    lengths = set()
+    for value in values:
+        department.found = {"eligible": value}
+        body = {**QUESTION, "fields": ["eligible"], "encrypt_to": KEY.public_jwk()}
+        response = department.post(question(department, body, nonce=token_urlsafe()))
+        [part] = json.loads(response.body)["encrypted"]
+        lengths.add((len(part["jwe"]), len(KEY.open(part["jwe"]))))
+    [(_, plain)] = lengths
+    assert plain % 256 == 0
 
 
 def test_one_line_is_logged_for_a_question_and_nothing_about_the_person(

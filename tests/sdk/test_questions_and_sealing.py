@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.sdk.questions import parse_question
-from gateway.sdk.sealing import EncryptionRefused, check_encryption, sealed
+from gateway.sdk.sealing import AgreedCheck, CheckRefused, EncryptionRefused, check_agreed, check_encryption, sealed
 from gateway.wire.errors import MalformedInput
 from gateway.wire.sd_jwt import issue_sd_jwt, verify_sd_jwt, with_disclosures
 from gateway.wire.sealed_disclosures import DecryptionKey, open_disclosures, read_sealed
@@ -81,6 +81,46 @@ def test_the_agreed_key_is_encrypted_to() -> None:
 def test_whatever_else_a_gateway_asks_nothing_is_answered(changes: dict[str, Any], agreed: Any) -> None:
     with pytest.raises(EncryptionRefused):
         check_encryption(parse_question(_asked(**changes)), agreed=agreed)
+
+
+AGREED_CHECK = AgreedCheck(from_=("points",), expression="points > thresholds.limit", thresholds={"limit": 8})
+
+
+def test_an_agreed_check_is_computed_with_the_departments_own_thresholds() -> None:
+    question = parse_question(_asked(checks=[CHECK], thresholds={"limit": 8, "unused": 1}))
+    agreed = check_agreed(question, checks={SERVICE: {AGREEMENT: {"qualifies": AGREED_CHECK}}}, keys=AGREED)
+    assert agreed.thresholds == {"limit": 8}
+    assert agreed.checks == question.checks
+
+
+ORACLE = "points > 3 ? true : 1 / (points - points) > 0"
+
+
+@pytest.mark.parametrize(
+    ("check", "thresholds", "agreement", "kept"),
+    [
+        ({"expression": ORACLE}, {"limit": 8}, AGREEMENT, {"qualifies": AGREED_CHECK}),
+        ({"from": ["points", "diagnosis"]}, {"limit": 8}, AGREEMENT, {"qualifies": AGREED_CHECK}),
+        ({"gives": ["high"]}, {"limit": 8}, AGREEMENT, {"qualifies": AGREED_CHECK}),
+        ({"name": "other"}, {"limit": 8}, AGREEMENT, {"qualifies": AGREED_CHECK}),
+        ({}, {"limit": 3}, AGREEMENT, {"qualifies": AGREED_CHECK}),
+        ({}, {}, AGREEMENT, {"qualifies": AGREED_CHECK}),
+        ({}, {"limit": 8}, "DSA-006", {"qualifies": AGREED_CHECK}),
+        ({}, {"limit": 8}, AGREEMENT, {}),
+    ],
+)
+def test_a_gateway_that_asks_encrypted_values_with_expressions_of_its_own_learns_nothing(
+    check: dict[str, Any], thresholds: dict[str, Any], agreement: str, kept: Any
+) -> None:
+    question = parse_question(_asked(agreement=agreement, checks=[{**CHECK, **check}], thresholds=thresholds))
+    with pytest.raises(CheckRefused):
+        check_agreed(question, checks={SERVICE: {AGREEMENT: kept}}, keys=AGREED)
+    # Keys or checks: either list makes a service one that computes nothing else.
+    with pytest.raises(CheckRefused):
+        check_agreed(question, checks={SERVICE: {AGREEMENT: kept}}, keys={})
+    with pytest.raises(CheckRefused):
+        check_agreed(question, checks={}, keys=AGREED)
+    assert check_agreed(question, checks={}, keys={}) is question
 
 
 def test_a_sealed_record_is_the_same_record_to_its_recipient() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from gateway.sdk import tables
 from gateway.sdk.commands.serve_table import provider_of
+from gateway.sdk.provider import AgreedCheck
 from gateway.sdk.questions import AskedQuestion, Found, NoRecord
 from gateway.sdk.table_mapping import MappingInvalid, ProviderFile, load_provider_file
 from gateway.sdk.tables import TableAnswers, TooManyCandidates, open_database
@@ -222,6 +223,35 @@ def test_a_service_with_keys_is_answered_encrypted_or_not_at_all(folder: Path) -
         assert file.services[SERVICE].encrypted == agreed
         assert provider_of(replace(file, key=_key(folder)), state=folder)._encrypted == {SERVICE: agreed}
     assert provider_of(replace(load(folder, FILE), key=_key(folder)), state=folder)._encrypted == {}
+
+
+def test_the_checks_of_an_encrypted_service_are_those_of_the_file(folder: Path) -> None:
+    kept = f"""
+[services."{SERVICE}".encrypted]
+DSA-003 = ["{"q" * 43}"]
+
+[services."{SERVICE}".checks.DSA-003.targeted]
+from = ["tier"]
+expression = "tier == thresholds.sought"
+gives = "boolean"
+thresholds = {{ sought = "targeted" }}
+
+[services."{SERVICE}".checks.DSA-003.band]
+from = ["tier"]
+expression = "tier"
+gives = ["targeted", "expanded"]
+"""
+    file = replace(load(folder, FILE + kept), key=_key(folder))
+    agreed = {
+        "targeted": AgreedCheck(
+            from_=("tier",), expression="tier == thresholds.sought", thresholds={"sought": "targeted"}
+        ),
+        "band": AgreedCheck(from_=("tier",), expression="tier", gives=("targeted", "expanded")),
+    }
+    assert provider_of(file, state=folder)._checks == {SERVICE: {"DSA-003": agreed}}
+    for wrong, told in (("thresholds = { sought = [1] }", "number or a text"), ("threshold = 1", "threshold is not")):
+        with pytest.raises(MappingInvalid, match=told):
+            load(folder, FILE + kept.replace('thresholds = { sought = "targeted" }', wrong))
 
 
 def _key(folder: Path) -> Path:

@@ -36,6 +36,21 @@ FIELDS: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("value", [True, False, "é" * 40, "x" * 500])
+def test_padded_disclosures_fill_blocks_and_read_as_others(value: object) -> None:
+    fields = {**FIELDS, "padded": value}
+    record = issue_sd_jwt(CLAIMS, fields, signer=PROVIDER, typ=TYP, padded=True)
+    disclosures = record.split("~")[1:-1]
+    assert [len(disclosure) % 256 for disclosure in disclosures] == [0] * len(fields)
+    salts = [json.loads(b64url_decode(disclosure))[0] for disclosure in disclosures]
+    assert len({salt[:22] for salt in salts}) == len(fields)
+    assert verified(record).fields == fields
+    # What travels in the clear stays small.
+    assert len(issued({"eligible": True})) < len(
+        issue_sd_jwt(CLAIMS, {"eligible": True}, signer=PROVIDER, typ=TYP, padded=True)
+    )
+
+
 def issued(fields: dict[str, Any] = FIELDS, **claims: Any) -> str:
     return issue_sd_jwt({**CLAIMS, **claims}, fields, signer=PROVIDER, typ=TYP)
 

@@ -123,6 +123,7 @@ def provider_of(file: ProviderFile, *, state: Path | None = None) -> Provider:
         services={name: TableAnswers(engine, mapping) for name, mapping in file.services.items()},
         schemas={name: mapping.schema for name, mapping in file.services.items() if mapping.schema is not None},
         encrypted={name: mapping.encrypted for name, mapping in file.services.items() if mapping.encrypted is not None},
+        checks={name: mapping.checks for name, mapping in file.services.items() if mapping.checks is not None},
         # Each question once, whichever process it reaches, and after a restart too.
         nonces=SharedNonces((state or file.folder) / NONCES),
         ca_file=file.ca_file,
