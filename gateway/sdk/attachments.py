@@ -26,7 +26,7 @@ import requests
 
 from gateway.errors import GatewayError
 from gateway.sdk.answers import AnswerNotBelievable, NotAnswered
-from gateway.sdk.metadata import GatewayUnreachable
+from gateway.sdk.metadata import MAX_DOCUMENT_BYTES, GatewayUnreachable, body_of, pieces_of
 from gateway.sdk.sending import ATTEMPTS, LONGEST_PAUSE, Sender
 from gateway.sdk.signed_answers import check_signed
 from gateway.wire.attachments import value_of
@@ -35,8 +35,6 @@ from gateway.wire.errors import MalformedInput
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, stated_digest, verify_response_head
 
 OK = 200
-PIECE = 64 * 1024
-MAX_PROBLEM_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +114,14 @@ class AttachedDocument:
         )
         with sender.documents.session().get(
             request.target_uri,
-            headers={**request.headers, "Accept-Encoding": "identity"},
+            headers=dict(request.headers),
             timeout=sender.timeout,
             allow_redirects=False,
             stream=True,
         ) as answer:
             if answer.status_code != OK:
-                response = HttpResponse(status=answer.status_code, headers=answer.headers, body=_problem_bytes(answer))
+                body = body_of(answer, most=MAX_DOCUMENT_BYTES)
+                response = HttpResponse(status=answer.status_code, headers=answer.headers, body=body)
                 if not last and sender.worth_another_try(request, response):
                     return False
                 raise self._not_given(request, response)
@@ -140,7 +139,7 @@ class AttachedDocument:
 
     def _receive(self, file: BinaryIO, answer: requests.Response) -> None:
         seen, size = hashlib.sha256(), 0
-        for piece in answer.iter_content(PIECE):
+        for piece in pieces_of(answer):
             seen.update(piece)
             size += len(piece)
             if size > self.size:
@@ -202,12 +201,3 @@ def attachments_in(
             fetcher=fetcher,
         )
     return found
-
-
-def _problem_bytes(answer: requests.Response) -> bytes:
-    body = b""
-    for piece in answer.iter_content(PIECE):
-        body += piece
-        if len(body) > MAX_PROBLEM_BYTES:
-            raise GatewayUnreachable("The answer is too long.")
-    return body

@@ -311,5 +311,5 @@ def _require_named(case: _Case, digest: str | None, what: str) -> None:
 def _issued(receipt: Receipt) -> datetime:
     try:
         return parse_rfc3339(receipt.issued_at)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise MalformedInput("the receipt's time is not one") from error

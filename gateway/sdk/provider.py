@@ -284,7 +284,7 @@ class Provider:
         def keys_of(client_id: str, kid: str) -> Jwk | None:
             if client_id != issuer:
                 return None
-            # An unknown key may be a new one of the gateway's: look once more before refusing, though not for everybody.
+            # An unknown key may be a new one of the gateway's: look once more, though not for everybody.
             return find_key(keys, kid) or find_key(self._documents.gateway_keys_again(now), kid)
 
         try:

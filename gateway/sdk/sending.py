@@ -9,7 +9,7 @@ from datetime import datetime
 import requests
 
 from gateway.clock import Clock
-from gateway.sdk.metadata import GatewayDocuments, GatewayUnreachable
+from gateway.sdk.metadata import GatewayDocuments, GatewayUnreachable, body_of
 from gateway.sdk.possession import DPoPKey, headers_showing
 from gateway.wire.contracts import EXCHANGE_TAG
 from gateway.wire.message_signatures import HttpRequest, HttpResponse, sign_request
@@ -18,6 +18,8 @@ from gateway.wire.signer import Signer
 ATTEMPTS = 4
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts, whatever `Retry-After` says: the caller is waiting."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""A provider's answer has at most 10 MB, and what the gateway adds is small."""
 UNAUTHORIZED, CONFLICT, BAD_GATEWAY, UNAVAILABLE, GATEWAY_TIMEOUT = 401, 409, 502, 503, 504
 
 
@@ -66,14 +68,16 @@ class Sender:
         raise GatewayUnreachable
 
     def _post(self, request: HttpRequest) -> HttpResponse:
-        answer = self.documents.session().post(
+        with self.documents.session().post(
             request.target_uri,
             data=request.body,
             headers=dict(request.headers),
             timeout=self.timeout,
             allow_redirects=False,
-        )
-        return HttpResponse(status=answer.status_code, headers=answer.headers, body=answer.content)
+            stream=True,
+        ) as answer:
+            body = body_of(answer, most=MAX_ANSWER_BYTES)
+            return HttpResponse(status=answer.status_code, headers=answer.headers, body=body)
 
     def signed(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.clock import parse_rfc3339
 from gateway.errors import GatewayError
 from gateway.sdk.answers import AnswerNotBelievable
 from gateway.sdk.receipts import KeptAnswer
@@ -99,7 +100,10 @@ def _record_of(kept: KeptAnswer, receipt: Receipt, provider_keys: Sequence[Jwk])
 
 def _checks_of(kept: KeptAnswer, receipt: Receipt, public_keys: PublicKeys) -> dict[str, Any]:
     """Return what the gateway computed from the record; empty where it computed nothing."""
-    made = datetime.fromisoformat(receipt.issued_at)
+    try:
+        made = parse_rfc3339(receipt.issued_at)
+    except (ValueError, OverflowError) as error:
+        raise ProofFailed("1 receipt", "the receipt's time is not one") from error
     try:
         stated = believe_checks(kept.checks, receipt, gateway_keys=public_keys.keys, now=made)
     except AnswerNotBelievable as error:

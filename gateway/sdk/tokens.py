@@ -10,9 +10,12 @@ from typing import Any
 import requests
 
 from gateway.sdk.answers import NotAnswered
-from gateway.sdk.metadata import GatewayDocuments, GatewayUnreachable, Metadata
+from gateway.sdk.metadata import MAX_DOCUMENT_BYTES, GatewayDocuments, GatewayUnreachable, Metadata, body_of
 from gateway.sdk.possession import DPoPKey
+from gateway.wire.encoding import parse_json_object
+from gateway.wire.errors import MalformedInput
 from gateway.wire.jws import issue_jwt
+from gateway.wire.message_signatures import HttpResponse
 from gateway.wire.signer import Signer
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -54,29 +57,34 @@ class TokenEndpoint:
         response = self._post(metadata, grant, now)
         # RFC 9449 §8: a server may want its own nonce in the proof; it is asked once more with it.
         wanted = response.headers.get("DPoP-Nonce")
-        if response.status_code != OK and self.key and self.key.remember_nonce(metadata.token_endpoint, wanted):
+        if response.status != OK and self.key and self.key.remember_nonce(metadata.token_endpoint, wanted):
             response = self._post(metadata, grant, now)
         try:
-            body: dict[str, Any] = response.json()
-            if response.status_code == OK:
+            body: dict[str, Any] = parse_json_object(response.body)
+            if response.status == OK:
                 ends = now + timedelta(seconds=int(body.get("expires_in", 60)))
                 return AccessToken(value=str(body["access_token"]), ends=ends)
             code = str(body.get("error", "not_answered"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise GatewayUnreachable(detail=f"token endpoint: status {response.status_code}") from error
-        raise NotAnswered(
-            str(body.get("error_description", code)), code=code, status=response.status_code, problem=body
-        )
+        except (MalformedInput, ValueError, KeyError, TypeError, OverflowError) as error:
+            raise GatewayUnreachable(detail=f"token endpoint: status {response.status}") from error
+        raise NotAnswered(str(body.get("error_description", code)), code=code, status=response.status, problem=body)
 
-    def _post(self, metadata: Metadata, grant: Mapping[str, str], now: datetime) -> requests.Response:
+    def _post(self, metadata: Metadata, grant: Mapping[str, str], now: datetime) -> HttpResponse:
         form = {"resource": metadata.resource, **grant, **self._authentication(metadata, now)}
         headers = {}
         if self.key is not None:
             headers["DPoP"] = self.key.proof("POST", metadata.token_endpoint, now=now)
         try:
-            return self.documents.session().post(
-                metadata.token_endpoint, data=form, headers=headers, timeout=self.timeout, allow_redirects=False
-            )
+            with self.documents.session().post(
+                metadata.token_endpoint,
+                data=form,
+                headers=headers,
+                timeout=self.timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                body = body_of(answer, most=MAX_DOCUMENT_BYTES)
+                return HttpResponse(status=answer.status_code, headers=answer.headers, body=body)
         except requests.RequestException as error:
             raise GatewayUnreachable(detail=type(error).__name__) from error
 

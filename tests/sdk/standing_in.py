@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
 
 from gateway.sdk.metadata import METADATA_PATH, SERVER_METADATA_PATH, GatewayDocuments
+from gateway.sdk.possession import ClientCertificate
 from gateway.wire.canonical import digest_b64
 from gateway.wire.contracts import EXCHANGE_TAG, RECORD_TYP
 from gateway.wire.message_signatures import Binding, HttpRequest, HttpResponse, sign_response
@@ -42,6 +44,8 @@ class StandIn:
     """The key that the documents state, where it is another than the one that signs."""
     issuer_stated: str = ISSUER
     padding: str = ""
+    stated: dict[str, Any] = field(default_factory=dict)
+    """What the documents state besides, or in place of what is so."""
     respond: Respond | None = None
     requests: list[HttpRequest] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
@@ -49,9 +53,9 @@ class StandIn:
 
     # --- What it says of itself
 
-    def documents(self) -> GatewayDocuments:
+    def documents(self, certificate: ClientCertificate | None = None) -> GatewayDocuments:
         """Documents that are fetched from here instead of the network."""
-        return _Documents(self)
+        return _Documents(self, certificate)
 
     def document(self, path: str) -> Mapping[str, Any]:
         self.fetched.append(path)
@@ -65,16 +69,19 @@ class StandIn:
                 "jwks_uri": f"{ISSUER}/sharing/v1/jwks.json",
                 "member_jwks_uri": f"{ISSUER}/sharing/v1/members/{{member}}/jwks.json",
                 "log_vkey": "gateway.example/log+00000000+AAAA",
+                **self.stated,
             }
         if path == SERVER_METADATA_PATH:
-            return {"issuer": self.issuer_stated, "authorization_endpoint": f"{ISSUER}/authorize"}
+            endpoint = {"authorization_endpoint": f"{ISSUER}/authorize"}
+            return {"issuer": self.issuer_stated, **endpoint, **self.stated}
         if path == "/sharing/v1/jwks.json":
             return {"keys": [(self.published or self.signer).public_jwk()]}
         if path == f"/sharing/v1/members/{PROVIDER}/jwks.json":
             return {"keys": [self.provider.public_jwk()]}
         if path == "/token":
             self.tokens_issued += 1
-            return {"access_token": f"token-{self.tokens_issued}", "expires_in": 300, "token_type": "Bearer"}
+            issued = {"access_token": f"token-{self.tokens_issued}", "expires_in": 300, "token_type": "Bearer"}
+            return {**issued, "padding": self.padding}
         raise AssertionError(path)
 
     # --- Answers
@@ -152,8 +159,8 @@ class StandIn:
 class _Documents(GatewayDocuments):
     """Documents of this gateway, in whichever thread."""
 
-    def __init__(self, gateway: StandIn) -> None:
-        super().__init__(ISSUER)
+    def __init__(self, gateway: StandIn, certificate: ClientCertificate | None) -> None:
+        super().__init__(ISSUER, certificate=certificate)
         self._gateway = gateway
 
     def session(self) -> requests.Session:
@@ -192,7 +199,8 @@ def _response(request: requests.PreparedRequest, answer: HttpResponse) -> reques
     response = requests.Response()
     response.status_code = answer.status
     response.headers.update(answer.headers)
-    response.raw = BytesIO(answer.body)
+    # As it is off the network, where `requests` undoes what is compressed.
+    response.raw = HTTPResponse(body=BytesIO(answer.body), headers=response.headers, preload_content=False)
     response.request = request
     response.url = str(request.url)
     return response

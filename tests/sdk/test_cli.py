@@ -3,15 +3,17 @@
 import json
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
+from gateway.clock import Clock
 from gateway.sdk.cli import main
 from gateway.sdk.commands import ask
-from gateway.sdk.commands.client_settings import DEFAULT_FILE
+from gateway.sdk.commands.client_settings import DEFAULT_FILE, ClientSettings
 from gateway.sdk.consumer import Consumer
 from gateway.sdk.signing_in import NotSignedIn, sign_in
 from gateway.sdk.tokens import TokenEndpoint
@@ -51,6 +53,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: StandIn, cl
             clock=clock,
             documents=gateway.documents(),
             receipts=options["receipts"],  # type: ignore[arg-type]
+            decryption=options["decryption"],  # type: ignore[arg-type]
+            encrypted=options["encrypted"],  # type: ignore[arg-type]
         )
 
     monkeypatch.chdir(tmp_path)
@@ -88,6 +92,32 @@ def test_an_error_of_the_gateways_is_told_by_its_code(
     gateway.respond = lambda request: gateway.problem(request, 422, "invalid_request")
     assert main([*QUESTION, "--subject", "person.json"]) == 3
     assert capsys.readouterr().err.startswith("invalid_request: ")
+
+
+def test_an_answer_in_the_clear_is_not_shown_where_it_was_to_be_encrypted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["keys", "new", "reading.pem", "--encryption"])
+    capsys.readouterr()
+    with (folder / DEFAULT_FILE).open("a") as settings:
+        settings.write('decryption_key = "reading.pem"\nencrypted = "dwp/another/v1 dwp/free-school-meals/v1"\n')
+    assert main([*QUESTION, "--subject", "person.json"]) == 3
+    told = capsys.readouterr()
+    assert told.err.startswith("answer_not_believable: ")
+    assert "targeted" not in told.out
+    assert main([*QUESTION, "--subject", "person.json", "--encrypted", "dwp/another/v1"]) == 0
+
+
+@pytest.mark.parametrize("exchange", ["/{folder}/elsewhere/x", "../elsewhere/x", "x"])
+def test_no_document_is_written_where_the_gateway_says(folder: Path, gateway: StandIn, exchange: str) -> None:
+    (folder / "elsewhere").mkdir()
+    name = exchange.format(folder=folder)
+    gateway.respond = lambda request: gateway.disclosure(
+        request, record=gateway.record(jti=name), receipt={"exchange": name}, content={"exchange": name}
+    )
+    before = sorted(folder.rglob("*"))
+    assert main([*QUESTION, "--subject", "person.json", "--documents", "documents"]) == 3
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_value_that_was_signed_writes_no_lines_of_its_own(
@@ -130,9 +160,10 @@ def test_an_option_comes_before_the_environment_and_that_before_the_file(
 
 WRONG = {
     "no issuer": ("issuer", "", "issuer is missing: give --issuer, GATEWAY_CLIENT_ISSUER, or issuer in"),
-    "a misspelt setting": ("client", "clinet", "clinet is not known; known are issuer, client, key"),
+    "a misspelt setting": ("client", "clinet", "clinet is not known; known are issuer, client, encrypted, key"),
     "no TOML": ('client = "', "client = ", "is not TOML"),
     "no key there": ("portal.pem", "absent.pem", "absent.pem: No such file"),
+    "encrypted, and no key to read it": ('client = "', 'encrypted = "a/b/v1"\nclient = "', "give decryption_key too"),
     "half a certificate": ("key =", 'certificate = "a.pem"\nkey =', "belong together"),
 }
 
@@ -185,6 +216,26 @@ def test_every_command_explains_itself(verb: list[str], capsys: pytest.CaptureFi
 
 
 # --- Signing in
+
+
+def test_the_address_to_sign_in_at_is_the_gateways_own_and_steers_no_terminal(
+    folder: Path, gateway: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(endpoint: TokenEndpoint, *, show: Callable[[str], None], clock: Clock, **_options: object) -> str:
+        show(endpoint.documents.authorization_endpoint(clock.now()))
+        return "an-officers-token"
+
+    monkeypatch.setattr(ask, "sign_in", shown)
+    monkeypatch.setattr(ClientSettings, "documents", lambda _settings: gateway.documents())
+    sign_in_too = [*QUESTION, "--subject", "person.json", "--sign-in", "http://localhost:8003/callback"]
+    gateway.stated["authorization_endpoint"] = f"{ISSUER}/authorize\x1b[2J\nSign in at https://another.example/"
+    assert main(sign_in_too) == 0
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert "\nSign in at" not in told
+    gateway.stated["authorization_endpoint"] = "https://another.example/authorize"
+    assert main(sign_in_too) == 3
+    assert "another.example" not in capsys.readouterr().err
 
 
 def come_back(address: str, **changes: str) -> requests.Response:

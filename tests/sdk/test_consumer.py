@@ -1,15 +1,19 @@
 """The consumer believes an answer only when everything about it holds, and asks again only for what was lost."""
 
+import gzip
 import json
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gateway.clock import SystemClock
 from gateway.sdk.consumer import Answer, AnswerNotBelievable, Consumer, NotAnswered, Refusal
 from gateway.sdk.metadata import MAX_DOCUMENT_BYTES, GatewayUnreachable
+from gateway.sdk.possession import ClientCertificate
+from gateway.sdk.sending import MAX_ANSWER_BYTES
 from gateway.wire.encoding import b64url_encode
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.signer import PrivateKeySigner
@@ -271,6 +275,78 @@ def test_a_document_without_end_is_not_read_to_its_end(consumer: Consumer, gatew
     with pytest.raises(GatewayUnreachable, match="too long"):
         ask(consumer)
     assert gateway.requests == []
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(consumer: Consumer, gateway: StandIn) -> None:
+    gateway.respond = lambda _request: HttpResponse(status=200, body=bytes(MAX_ANSWER_BYTES + 1))
+    with pytest.raises(GatewayUnreachable, match="too long"):
+        ask(consumer)
+    assert len(gateway.requests) == 1
+
+
+def test_a_token_without_end_is_not_read_to_its_end(consumer: Consumer, gateway: StandIn) -> None:
+    ask(consumer)
+    gateway.padding = "x" * MAX_DOCUMENT_BYTES
+    with pytest.raises(GatewayUnreachable, match="too long"):
+        ask(consumer, access_token=None)
+
+
+def test_what_is_compressed_is_neither_asked_for_nor_undone(consumer: Consumer, gateway: StandIn) -> None:
+    """A thousandth of what it becomes is sent: no limit on what is sent would hold it."""
+
+    def compressed(request: HttpRequest) -> HttpResponse:
+        good = gateway.disclosure(request)
+        return replace(good, body=gzip.compress(good.body), headers={**good.headers, "Content-Encoding": "gzip"})
+
+    gateway.respond = compressed
+    with pytest.raises(GatewayUnreachable, match="compressed"):
+        ask(consumer)
+    assert [request.headers["Accept-Encoding"] for request in gateway.requests] == ["identity"]
+
+
+ELSEWHERE = {
+    "another host": {"exchanges_endpoint": "https://another.example/sharing/v1/exchanges"},
+    "without TLS": {"exchanges_endpoint": ISSUER.replace("https", "http") + "/sharing/v1/exchanges"},
+    "another port": {"exchanges_endpoint": f"{ISSUER}:8443/sharing/v1/exchanges"},
+    "a host that begins alike": {"exchanges_endpoint": f"{ISSUER}.another.example/x"},
+    "a host that looks like a name": {"exchanges_endpoint": f"{ISSUER}@another.example/x"},
+    "tokens elsewhere": {"token_endpoint": "http://169.254.169.254/token"},
+    "keys elsewhere": {"jwks_uri": "http://another.example/jwks.json"},
+    "members' keys elsewhere": {"member_jwks_uri": "http://another.example/{member}"},
+}
+
+
+@pytest.mark.parametrize("stated", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_nothing_is_sent_to_an_address_that_is_not_the_issuers_own(
+    consumer: Consumer, gateway: StandIn, stated: dict[str, str]
+) -> None:
+    gateway.stated.update(stated)
+    with pytest.raises(GatewayUnreachable, match=f"not the issuer's own: {next(iter(stated))}"):
+        ask(consumer, access_token=None)
+    assert (gateway.requests, gateway.tokens_issued) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "used"),
+    [
+        ("https://mtls.gateway.example:8443/sharing/v1/exchanges", True),
+        (f"{ISSUER}/with-certificate/exchanges", True),
+        ("http://mtls.gateway.example/sharing/v1/exchanges", False),
+        ("http://169.254.169.254/x", False),
+    ],
+)
+def test_the_address_for_clients_with_a_certificate_may_be_another_and_then_has_tls(
+    gateway: StandIn, clock: FrozenClock, *, address: str, used: bool
+) -> None:
+    gateway.stated["mtls_endpoint_aliases"] = {"exchanges_endpoint": address}
+    certificate = ClientCertificate(certificate=Path("client.pem"), key=Path("client-key.pem"))
+    documents = gateway.documents(certificate)
+    if used:
+        assert documents.metadata(clock.now()).exchanges_endpoint == address
+    else:
+        with pytest.raises(GatewayUnreachable, match="not the issuer's own"):
+            documents.metadata(clock.now())
+    assert gateway.documents().metadata(clock.now()).exchanges_endpoint == f"{ISSUER}/sharing/v1/exchanges"
 
 
 def test_the_clients_own_token_is_kept_while_it_lasts(consumer: Consumer, gateway: StandIn, clock: FrozenClock) -> None:

@@ -225,6 +225,26 @@ def test_a_question_of_another_time(department: Department, seconds: int) -> Non
     assert_refused(department, question(department, created=then))
 
 
+def test_keys_that_nobody_knows_make_it_fetch_the_gateways_once_in_a_while(
+    department: Department, clock: FrozenClock
+) -> None:
+    """Anybody can name such keys: each request of a stranger would be one of ours to the gateway."""
+
+    def fetched() -> int:
+        return department.gateway.fetched.count("/sharing/v1/jwks.json")
+
+    for _ in range(20):
+        assert_refused(department, question(department, signer=PrivateKeySigner.generate("Ed25519")))
+    assert fetched() == 2
+    clock.advance(seconds=11)
+    assert_refused(department, question(department, signer=PrivateKeySigner.generate("Ed25519")))
+    assert fetched() == 3
+    # A new key of the gateway's is found so, in the end.
+    department.gateway.signer = PrivateKeySigner.generate("ES256")
+    clock.advance(seconds=11)
+    assert department.post(question(department)).status == 200
+
+
 def test_a_question_that_was_changed_on_the_way(department: Department) -> None:
     signed = question(department)
     more = signed.body.replace(b'"tier"', b'"award_amount"')

@@ -84,6 +84,25 @@ def test_a_record_is_settled_long_after_it_could_be_used(kept: Kept, clock: Froz
         verify_record_alone(str(found.record), provider_keys=[STRANGER.public_jwk()])
 
 
+@pytest.mark.parametrize("time", ["nonsense", "2026-11-23T09:30:00", "0001-01-01T00:00:00+14:00"])
+def test_a_receipt_whose_time_is_none_is_told_as_that(kept: Kept, time: str) -> None:
+    kept.gateway.respond = lambda request: kept.disclosure(request, issued_at=time, checks_digest="x" * 43)
+    with pytest.raises(AnswerNotBelievable):
+        kept.ask()  # the checks are missing, and it is kept by hand
+    [request] = kept.gateway.requests
+    disclosed = json.loads(kept.disclosure(request, issued_at=time, checks_digest="x" * 43).body)
+    found = KeptAnswer(
+        exchange=disclosed["exchange"],
+        request=request.body.decode(),
+        receipt=disclosed["receipt"],
+        record=disclosed["record"],
+        provider_jwk=kept.gateway.provider.public_jwk(),
+        checks="a.b.c~",
+    )
+    with pytest.raises(ProofFailed, match="the receipt's time is not one"):
+        verify_kept(found, kept.keys)
+
+
 def test_a_refusal_and_a_failure_are_kept_too(kept: Kept) -> None:
     kept.gateway.respond = kept.gateway.refusal
     refused = kept.kept()

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.clock import SystemClock
 from gateway.sdk.commands.client_settings import ClientSettings, SettingsInvalid, add_options, settings_from
 from gateway.sdk.commands.environment import environment
-from gateway.sdk.commands.printing import complain, say
+from gateway.sdk.commands.printing import complain, in_one_line, say
 from gateway.sdk.consumer import Answer, Consumer, Refusal
 from gateway.sdk.keys import signer_from
 from gateway.sdk.possession import DPoPKey
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         ca_file=settings.ca_file,
         receipts=settings.receipts,
         decryption=[settings.decryption_key] if settings.decryption_key else [],
+        encrypted=settings.encrypted,
     ).ask(
         service=options.service,
         purpose=options.purpose,
@@ -144,7 +145,7 @@ def _token(options: argparse.Namespace, settings: ClientSettings) -> str | None:
         )
 
         def show(address: str) -> None:
-            print(f"Sign in as an officer at this address:\n\n{address}\n", file=sys.stderr, flush=True)
+            print(f"Sign in as an officer at this address:\n\n{in_one_line(address)}\n", file=sys.stderr, flush=True)
 
         return sign_in(endpoint, redirect_uri=options.sign_in, show=show, clock=SystemClock())
     if options.token_file:

@@ -9,6 +9,7 @@
     certificate_key = "client-key.pem"       # --certificate-key  GATEWAY_CLIENT_CERTIFICATE_KEY
     ca_file = "authority.pem"                # --ca-file   GATEWAY_CLIENT_CA_FILE
     receipts = "receipts"                    # --receipts  GATEWAY_CLIENT_RECEIPTS
+    encrypted = "dwp/free-school-meals/v1"   # --encrypted  GATEWAY_CLIENT_ENCRYPTED
 
 Paths in the file are relative to it.
 """
@@ -24,7 +25,11 @@ from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.possession import ClientCertificate
 
 DEFAULT_FILE = "gateway-client.toml"
-_TEXTS = {"issuer": "GATEWAY_CLIENT_ISSUER", "client": "GATEWAY_CLIENT_ID"}
+_TEXTS = {
+    "issuer": "GATEWAY_CLIENT_ISSUER",
+    "client": "GATEWAY_CLIENT_ID",
+    "encrypted": "GATEWAY_CLIENT_ENCRYPTED",
+}
 _PATHS = {
     "key": "GATEWAY_CLIENT_KEY",
     "dpop_key": "GATEWAY_CLIENT_DPOP_KEY",
@@ -43,6 +48,7 @@ _HELP = {
     "certificate": "your client certificate (PEM), if you are registered for mutual TLS",
     "certificate_key": "its private key (PEM)",
     "ca_file": "an authority to trust besides the system's (PEM)",
+    "encrypted": "services, with spaces between, whose answers are believed only if encrypted to that key",
     "receipts": "keep question, receipt and record of every exchange in this folder",
 }
 
@@ -63,6 +69,8 @@ class ClientSettings:
     certificate: ClientCertificate | None = None
     ca_file: Path | None = None
     receipts: Path | None = None
+    encrypted: tuple[str, ...] = ()
+    """The services whose answers are believed only if they are encrypted to `decryption_key`."""
 
     def documents(self) -> GatewayDocuments:
         """Return the gateway's documents as this client fetches them."""
@@ -97,6 +105,8 @@ def settings_from(options: argparse.Namespace) -> ClientSettings:
     paths = {name: Path(value) for name in _PATHS if (value := found[name])}
     if ("certificate" in paths) != ("certificate_key" in paths):
         raise SettingsInvalid("certificate and certificate_key belong together: give both")
+    if found["encrypted"] and "decryption_key" not in paths:
+        raise SettingsInvalid("encrypted needs the key that answers are encrypted to: give decryption_key too")
     certificate = (
         ClientCertificate(certificate=paths["certificate"], key=paths["certificate_key"])
         if "certificate" in paths
@@ -111,6 +121,7 @@ def settings_from(options: argparse.Namespace) -> ClientSettings:
         certificate=certificate,
         ca_file=paths.get("ca_file"),
         receipts=paths.get("receipts"),
+        encrypted=tuple(str(found["encrypted"] or "").split()),
     )
 
 
