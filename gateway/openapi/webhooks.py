@@ -13,7 +13,7 @@ from gateway.openapi.elements import (
     parameter,
     ref,
 )
-from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD
+from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, RECORD_UNUSABLE
 
 SIGNED = ("Content-Digest", "Signature-Input", "Signature")
 TEXT: Json = {"type": "string"}
@@ -87,7 +87,7 @@ def webhooks() -> Json:
     uncomputed: Json = {
         "type": "object",
         "required": ["code"],
-        "properties": {"code": {"const": CHECK_NOT_COMPUTED}, "about": record["properties"]["about"]},
+        "properties": {"code": {"enum": [CHECK_NOT_COMPUTED, RECORD_UNUSABLE]}, "about": record["properties"]["about"]},
     }
     nothing: Json = {
         "type": "object",
@@ -112,7 +112,7 @@ def webhooks() -> Json:
                 examples={JSON: example("provider-answer")},
             ),
             422: answer(
-                "A check's expression gives nothing for this person's values",
+                "A check gives nothing for this person's values, or those are not what the service says",
                 {PROBLEM: uncomputed},
                 headers=SIGNED,
             ),

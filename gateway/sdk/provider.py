@@ -29,7 +29,7 @@ from gateway.sdk.attaching import ATTACHMENT_PATH, Attachment, AttachmentFolder
 from gateway.sdk.keys import signer_from
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import Nonces, SeenNonces
-from gateway.sdk.questions import AnswerFunction, AskedQuestion, Found, NoRecord, parse_question
+from gateway.sdk.questions import AnswerFunction, AskedQuestion, Found, NoRecord, RecordUnusable, parse_question
 from gateway.sdk.sealing import (
     AgreedCheck,
     AgreedChecks,
@@ -41,7 +41,7 @@ from gateway.sdk.sealing import (
     sealed,
 )
 from gateway.sdk.wsgi import JSON, StartResponse, WsgiApplication, problem, request_of, send
-from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP
+from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP, RECORD_UNUSABLE
 from gateway.wire.encoding import b64_encode, b64url_decode
 from gateway.wire.errors import ExpressionFailed, InvalidExpression, InvalidMessageSignature, MalformedInput
 from gateway.wire.expressions import compute
@@ -64,6 +64,7 @@ __all__ = [
     "Found",
     "NoRecord",
     "Provider",
+    "RecordUnusable",
     "StartResponse",
     "WsgiApplication",
 ]
@@ -221,7 +222,10 @@ class Provider:
     def _answer_with(
         self, function: AnswerFunction, question: AskedQuestion, now: datetime
     ) -> tuple[HttpResponse, str]:
-        found = function(question)
+        try:
+            found = function(question)
+        except RecordUnusable as error:
+            return _unusable(question, [str(error)], about=_about(error))
         if isinstance(found, NoRecord):
             # Why stays between provider and gateway, and out of the log.
             return problem(404, NO_RECORD, "No record", reason=found.reason), NO_RECORD
@@ -233,8 +237,7 @@ class Provider:
         }
         problems = self._problems_in(asked, question)
         if problems:
-            log.error("answer not sent, it breaks the schema of %s: %s", question.service, "; ".join(problems))
-            return problem(500, "provider_failed", "The provider could not answer"), "invalid"
+            return _unusable(question, problems, about=_about(found))
         try:
             record = self._record(question, {**_disclosed(asked, question), **_computed(asked, question)}, now)
         except (ExpressionFailed, InvalidExpression) as error:
@@ -255,7 +258,7 @@ class Provider:
     def _problems_in(self, fields: Mapping[str, Any], question: AskedQuestion) -> Sequence[str]:
         missing = [f"{name}: is missing" for name in question.fields if name not in fields]
         schema = self._schemas.get(question.service)
-        return [*missing, *(schema.problems_in(fields) if schema is not None else ())]
+        return [*missing, *(schema.problems_in(fields) if schema is not None else ()), *_no_json_in(fields)]
 
     def _health(self, path: str) -> HttpResponse:
         if path == READY_PATH:
@@ -312,7 +315,23 @@ def _computed(fields: Mapping[str, Any], question: AskedQuestion) -> dict[str, A
     }
 
 
-def _about(found: Found) -> dict[str, Any]:
+def _no_json_in(fields: Mapping[str, Any]) -> Iterable[str]:
+    for name, value in fields.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            yield f"{name}: is no JSON"
+
+
+def _unusable(
+    question: AskedQuestion, problems: Sequence[str], *, about: Mapping[str, Any]
+) -> tuple[HttpResponse, str]:
+    # Not a 5xx: that would count for everybody, and whoever asks about this person could close the service to all.
+    log.error("answer not sent, it breaks the schema of %s: %s", question.service, "; ".join(problems))
+    return problem(422, RECORD_UNUSABLE, "What is kept of this person cannot be told", **about), RECORD_UNUSABLE
+
+
+def _about(found: Found | RecordUnusable) -> dict[str, Any]:
     """Return what is told to the gateway alone, or nothing."""
     stated = {"match_level": found.match_level, "area": found.area}
     about = {name: value for name, value in stated.items() if value is not None}

@@ -65,6 +65,18 @@ class NoRecord:
     reason: Literal["unknown", "ambiguous", "withheld"] = "unknown"
 
 
+class RecordUnusable(Exception):
+    """Raised by an answer function: there is such a person, and what is kept of them is not what the service says.
+
+    It concerns this one person, so the gateway goes on asking about others. Nothing of the data belongs in its words.
+    """
+
+    def __init__(self, reason: str, *, match_level: MatchLevel | None = None, area: str | None = None) -> None:
+        super().__init__(reason)
+        self.match_level = match_level
+        self.area = area
+
+
 AnswerFunction = Callable[[AskedQuestion], Mapping[str, Any] | Found | NoRecord]
 
 

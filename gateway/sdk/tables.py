@@ -12,15 +12,18 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.sdk.matching import Attributes, Person, attributes_of, find_match
-from gateway.sdk.questions import AskedQuestion, Found, MatchLevel, NoRecord
+from gateway.sdk.questions import AskedQuestion, Found, MatchLevel, NoRecord, RecordUnusable
 from gateway.sdk.table_mapping import FieldColumn, MappingInvalid, MatchColumns, TableMapping
 
 MOST_CANDIDATES = 20_000
 """People with one date of birth. Where there are more, something is wrong, and certainty about nobody."""
 
 
-class TooManyCandidates(Exception):
+class TooManyCandidates(RecordUnusable):
     """More people share a date of birth than can be compared: the column is not what the mapping says."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(f"{column}: too many people have this one")
 
 
 class TableAnswers:
@@ -31,63 +34,83 @@ class TableAnswers:
         self._engine = engine
         self._mapping = mapping
         self._table = _table(engine, mapping.table)
-        self._wanted = self._columns()
+        self._sought_by = self._columns()
 
     def __call__(self, question: AskedQuestion) -> Found | NoRecord:
-        """Answer one question."""
+        """Answer one question; raises `RecordUnusable` for a person whose columns cannot be read."""
+        mapping = self._mapping
+        # What nobody asked for is not even read: it can neither be told nor be in the way.
+        asked = {name: mapping.fields[name] for name in question.fields if name in mapping.fields}
+        wanted = tuple(dict.fromkeys((*self._sought_by, *(each.column for each in asked.values()))))
         match = question.subject.get("match")
         found: tuple[Mapping[str, Any], MatchLevel | None] | NoRecord
-        if isinstance(match, dict) and self._mapping.match is not None:
-            found = self._by_match(attributes_of(match), self._mapping.match)
-        elif isinstance(question.subject.get("sub"), str) and self._mapping.sub is not None:
-            found = self._by_sub(question.subject["sub"], self._mapping.sub)
+        if isinstance(match, dict) and mapping.match is not None:
+            found = self._by_match(attributes_of(match), mapping.match, wanted)
+        elif isinstance(question.subject.get("sub"), str) and mapping.sub is not None:
+            found = self._by_sub(question.subject["sub"], mapping.sub, wanted)
         else:
             # A department that does not keep its pairwise names knows nobody by one.
             found = NoRecord(reason="unknown")
         if isinstance(found, NoRecord):
             return found
         row, level = found
-        if self._mapping.withheld is not None and _boolean(row[self._mapping.withheld]):
+        if mapping.withheld is not None and not _clearly_no(row[mapping.withheld]):
             return NoRecord(reason="withheld")
-        fields = {name: disclosed(row[column.column], column) for name, column in self._mapping.fields.items()}
-        area = row[self._mapping.area] if self._mapping.area is not None else None
-        return Found(fields=fields, match_level=level, area=str(area) if area is not None else None)
+        kept = row[mapping.area] if mapping.area is not None else None
+        area = str(kept) if kept is not None else None
+        fields = {}
+        for name, column in asked.items():
+            try:
+                fields[name] = disclosed(row[column.column], column)
+            except (ValueError, TypeError, ArithmeticError):
+                # The error quotes the value.
+                raise RecordUnusable(f"{name}: cannot be read", match_level=level, area=area) from None
+        return Found(fields=fields, match_level=level, area=area)
 
-    def _by_sub(self, sub: str, column: str) -> tuple[Mapping[str, Any], None] | NoRecord:
-        rows = self._rows(column, sub, most=2)
+    def _by_sub(self, sub: str, column: str, wanted: tuple[str, ...]) -> tuple[Mapping[str, Any], None] | NoRecord:
+        rows = self._rows(column, sub, wanted, most=2)
         if len(rows) > 1:
             return NoRecord(reason="ambiguous")
         return (rows[0], None) if rows else NoRecord(reason="unknown")
 
     def _by_match(
-        self, asked: Attributes | None, columns: MatchColumns
+        self, asked: Attributes | None, columns: MatchColumns, wanted: tuple[str, ...]
     ) -> tuple[Mapping[str, Any], MatchLevel] | NoRecord:
         if asked is None:
             return NoRecord(reason="unknown")
         # The date of birth must be equal on every rung: whoever has another one need not be looked at.
         day = _as_kept(date.fromisoformat(asked.birthdate), self._table.columns[columns.birthdate])
-        rows = self._rows(columns.birthdate, day, most=MOST_CANDIDATES + 1)
+        rows = self._rows(columns.birthdate, day, wanted, most=MOST_CANDIDATES + 1)
         if len(rows) > MOST_CANDIDATES:
             raise TooManyCandidates(columns.birthdate)
         matched = find_match(asked, (_person(number, row, columns) for number, row in enumerate(rows)))
         return matched if isinstance(matched, NoRecord) else (rows[matched.key], matched.level)
 
-    def _rows(self, column: str, value: object, *, most: int) -> list[Mapping[str, Any]]:
+    def _rows(self, column: str, value: object, wanted: tuple[str, ...], *, most: int) -> list[Mapping[str, Any]]:
         columns = self._table.columns
-        wanted = (columns[name] for name in self._wanted)
-        statement = self._table.select().with_only_columns(*wanted).where(columns[column] == value).limit(most)
+        read = (columns[name] for name in wanted)
+        statement = self._table.select().with_only_columns(*read).where(columns[column] == value).limit(most)
         with self._engine.connect() as connection:
-            return [dict(row) for row in connection.execute(statement).mappings()]
+            result = connection.execute(statement)
+            try:
+                return [dict(row) for row in result.mappings()]
+            except (ValueError, TypeError, ArithmeticError):
+                # A column of dates with something else in it, which the database's driver was to convert.
+                raise RecordUnusable("a row cannot be read") from None
 
     def _columns(self) -> tuple[str, ...]:
-        """Return the columns that answers need, once they are all there."""
+        """Return the columns by which people are found and judged, once those of the fields are there as well."""
         mapping = self._mapping
-        wanted = [mapping.sub, mapping.withheld, mapping.area, *(each.column for each in mapping.fields.values())]
+        wanted = [mapping.sub, mapping.withheld, mapping.area]
         if mapping.match is not None:
             match = mapping.match
             wanted += [*match.family_name, *match.given_name, match.birthdate, match.nino, match.postcode]
         named = tuple(dict.fromkeys(name for name in wanted if name is not None))
-        missing = [name for name in named if name not in self._table.columns]
+        missing = [
+            name
+            for name in (*named, *(each.column for each in mapping.fields.values()))
+            if name not in self._table.columns
+        ]
         if missing:
             there = ", ".join(self._table.columns.keys())
             raise MappingInvalid(f"The table {mapping.table} has no column {missing[0]}. It has: {there}")
@@ -161,6 +184,9 @@ def _as_kept(day: date, column: Any) -> date | str:
 
 # --- Values
 
+_NO = frozenset({"", "0", "f", "false", "n", "no", "none"})
+"""Old systems write Y and N, T and F, 1 and 0."""
+
 
 def disclosed(value: object, column: FieldColumn) -> object:
     """Return a column's value as JSON has it; raises `ValueError` when it is not what the mapping says."""
@@ -173,10 +199,14 @@ def disclosed(value: object, column: FieldColumn) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def _clearly_no(value: object) -> bool:
+    # A mark that nobody foresaw (R, P, "protected", a date) is one all the same: in doubt nothing is told.
+    return value is None or value == 0 or str(value).strip().lower() in _NO
+
+
 def _boolean(value: object) -> bool:
-    # Old systems write Y and N, T and F, 1 and 0.
     text = str(value).strip().lower()
-    if text in {"", "0", "f", "false", "n", "no", "none"}:
+    if text in _NO:
         return False
     if text in {"1", "t", "true", "y", "yes"}:
         return True

@@ -18,6 +18,9 @@ AGREEMENT_TYP = "gateway-agreement+jws"
 CHECK_NOT_COMPUTED = "check_not_computed"
 """The code for a check whose expression gives nothing for a person's values, or not what was agreed."""
 
+RECORD_UNUSABLE = "record_unusable"
+"""A provider's code for a person whose data it cannot answer with: they are not what the service says."""
+
 NO_RECORD = "no_record"
 """The one code for every reason that lies in the person asked about: unknown, ambiguous, withheld."""
 

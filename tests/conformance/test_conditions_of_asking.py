@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 
 from gateway.clock import SystemClock
 from gateway.policy.engine import WEEKDAYS
+from tests.conformance.computed import computing
 from tests.conformance.expectations import assert_refused, problem_of
+from tests.kit.computing_department import UNREADABLE
 from tests.kit.world import ADA_MATCH, ANSWER_SECONDS, NOBODY_MATCH, Asking, World
 
 
@@ -82,8 +84,36 @@ def test_a_spent_budget_tells_nothing_of_whether_there_is_somebody(world: World)
     assert ended == {"known": [], "unknown": ["no_record"]}
 
 
-def test_a_question_that_the_department_failed_to_answer_is_given_back(world: World) -> None:
+def test_one_persons_unusable_record_closes_the_service_to_nobody_and_costs_the_budget(world: World) -> None:
+    most = world.settings.workers * world.settings.provider_failures + 1
+    asking = computing(world, "computed-unusable", conditions__queries_per_subject={"most": most, "days": 30})
+    unreadable = {"match": {**NOBODY_MATCH, "family_name": UNREADABLE}}
+    told = Counter(
+        json.loads(world.send(world.signed(world.body(asking, subject=unreadable))).body)["code"] for _ in range(most)
+    )
+    assert told == {"provider_answer_invalid": most}
+    # With that circuit open, it would be asked about nobody for a while.
+    assert codes(world, world.body(asking)) == []
+    assert codes(world, world.body(asking, subject=unreadable)) == ["query_budget_spent"]
+
+
+def test_that_there_is_an_unusable_record_is_not_told_where_nothing_may_be(world: World) -> None:
+    for demanded, told in (("strong", "provider_answer_invalid"), ("exact", "no_record")):
+        asking = computing(
+            world, "computed-unusable", answer_seconds=ANSWER_SECONDS, conditions__minimum_match=demanded
+        )
+        subject = {"match": {**ADA_MATCH, "family_name": UNREADABLE}}
+        assert json.loads(world.send(world.signed(world.body(asking, subject=subject))).body)["code"] == told
+
+
+def test_a_fault_that_the_department_signed_costs_the_budget(world: World) -> None:
     asking = world.asking("error", conditions__queries_per_subject={"most": 1, "days": 30})
+    assert json.loads(world.send(world.signed(world.body(asking))).body)["code"] == "provider_error"
+    assert codes(world, world.body(asking)) == ["query_budget_spent"]
+
+
+def test_a_question_that_the_department_did_not_answer_is_given_back(world: World) -> None:
+    asking = world.asking("unsigned", conditions__queries_per_subject={"most": 1, "days": 30})
     for _ in range(2):
         request = world.signed(world.body(asking))
         response = world.send(request)

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.clock import SystemClock
 from gateway.sdk.metadata import GatewayDocuments
 from gateway.sdk.nonces import SeenNonces
-from gateway.sdk.provider import AgreedCheck, AskedQuestion, NoRecord, Provider, StartResponse
+from gateway.sdk.provider import AgreedCheck, AskedQuestion, NoRecord, Provider, RecordUnusable, StartResponse
 from gateway.sdk.wsgi import request_of, send
 from gateway.wire.contracts import PROVIDER_TAG, RECORD_TYP
 from gateway.wire.message_signatures import HttpResponse, sign_response
@@ -36,6 +36,7 @@ CHECKS = {
         from_=("award_amount",), expression="award_amount > thresholds.limit", thresholds={"limit": LIMIT}
     )
 }
+UNREADABLE = "Unreadable"
 CLAIMS = ("iss", "aud", "sub", "jti", "iat", "exp")
 
 
@@ -112,6 +113,12 @@ class ComputingDepartment:
 
     def found_without_award(self, _question: AskedQuestion) -> dict[str, Any]:
         return {**FIELDS, "award_amount": None}
+
+    def found_unusable(self, question: AskedQuestion) -> dict[str, Any]:
+        """Of one person nothing can be read; of another all is well."""
+        if question.subject.get("match", {}).get("family_name") == UNREADABLE:
+            raise RecordUnusable("tier: cannot be read", match_level="strong")
+        return FIELDS
 
     # --- What it says otherwise than it should
 

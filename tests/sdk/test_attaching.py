@@ -218,7 +218,7 @@ def test_an_exchange_that_would_lead_elsewhere_is_not_kept_for(department: Depar
 def test_a_document_of_another_type_than_the_service_allows_is_not_sent(department: Department) -> None:
     department.letter = Attachment(content=LETTER, media_type="text/html")
     response = department.send(department.signed("POST", "/awards", json.dumps(QUESTION).encode()))
-    assert (response.status, json.loads(response.body)["code"]) == (500, "provider_failed")
+    assert (response.status, json.loads(response.body)["code"]) == (422, "record_unusable")
 
 
 def test_a_provider_without_a_folder_says_so_in_its_log(

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from gateway.sdk.nonces import Nonces, SeenNonces, SharedNonces
-from gateway.sdk.provider import AgreedCheck, AnswerFunction, AskedQuestion, Found, NoRecord, Provider
+from gateway.sdk.provider import (
+    AgreedCheck,
+    AnswerFunction,
+    AskedQuestion,
+    Found,
+    NoRecord,
+    Provider,
+    RecordUnusable,
+)
 from gateway.wire.contracts import EXCHANGE_TAG, MAX_REQUEST_BYTES, PROVIDER_TAG, RECORD_TYP
 from gateway.wire.errors import InvalidMessageSignature
 from gateway.wire.jws import unverified_claims
@@ -322,11 +330,43 @@ def failing(_question: AskedQuestion) -> Mapping[str, Any]:
 
 WRONG: dict[str, Any] = {
     "raises": failing,
-    "leaves a field out": lambda _question: {"eligible": True},
-    "returns what is no JSON": lambda _question: {"eligible": True, "tier": object()},
-    "breaks the schema": lambda _question: {"eligible": "yes, Ada Testcase", "tier": "targeted"},
     "returns nothing": lambda _question: None,
 }
+
+
+def unreadable(_question: AskedQuestion) -> Any:
+    raise RecordUnusable("tier: cannot be read", match_level="fair", area=CONSUMER)
+
+
+OF_ONE_PERSON: dict[str, Any] = {
+    "leaves a field out": lambda _question: {"eligible": True},
+    "returns what is no JSON": lambda _question: {"eligible": True, "tier": object()},
+    "returns what is no JSON number": lambda _question: {"eligible": float("nan"), "tier": None},
+    "breaks the schema": lambda _question: {"eligible": "yes, Ada Testcase", "tier": "targeted"},
+    "cannot read the row": unreadable,
+}
+
+
+@pytest.mark.parametrize("schemas", [{SERVICE: SCHEMA}, {}])
+@pytest.mark.parametrize("function", OF_ONE_PERSON.values(), ids=OF_ONE_PERSON)
+def test_what_lies_in_one_persons_data_is_told_apart_from_a_broken_system(
+    function: AnswerFunction, schemas: Any, clock: FrozenClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not schemas and function is OF_ONE_PERSON["breaks the schema"]:
+        pytest.skip("without a schema nothing breaks it")
+    department = Department(StandIn(clock=clock), clock, function=function, schemas=schemas)
+    request = question(department)
+    response = department.post(request)
+    body = json.loads(response.body)
+    assert (response.status, body["code"]) == (422, "record_unusable")
+    about = {"match_level": "fair", "area": CONSUMER} if function is unreadable else None
+    assert body.get("about") == about
+    keys = [department.gateway.provider.public_jwk()]
+    verify_response(response, request=request, keys=keys, tag=PROVIDER_TAG, now=department.clock.now())
+    assert [record.levelname for record in caplog.records if record.levelname == "ERROR"] == ["ERROR"]
+    said = caplog.text + response.body.decode()
+    assert "Ada" not in said
+    assert "the-departments-own-name" not in said
 
 
 @pytest.mark.parametrize("function", WRONG.values(), ids=WRONG)

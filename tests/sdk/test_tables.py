@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from gateway.sdk import tables
 from gateway.sdk.commands.serve_table import provider_of
 from gateway.sdk.provider import AgreedCheck
-from gateway.sdk.questions import AskedQuestion, Found, NoRecord
+from gateway.sdk.questions import AskedQuestion, Found, NoRecord, RecordUnusable
 from gateway.sdk.table_mapping import MappingInvalid, ProviderFile, load_provider_file
 from gateway.sdk.tables import TableAnswers, TooManyCandidates, open_database
 from gateway.wire.signer import PrivateKeySigner
@@ -98,9 +98,10 @@ def by_sub(sub: str) -> AskedQuestion:
 
 def test_a_person_is_found_by_attributes_and_told_as_the_mapping_says(answers: TableAnswers) -> None:
     found = answers(QUESTION)
-    assert found == Found(
-        fields={"eligible": True, "tier": "targeted", "since": "2024-02-29"}, match_level="exact", area="E06000008"
-    )
+    assert found == Found(fields={"eligible": True, "tier": "targeted"}, match_level="exact", area="E06000008")
+    since = answers(replace(QUESTION, fields=("since",)))
+    assert isinstance(since, Found)
+    assert since.fields == {"since": "2024-02-29"}
 
 
 def test_a_person_is_found_by_the_departments_own_name(answers: TableAnswers) -> None:
@@ -146,8 +147,55 @@ def test_who_is_not_certain_or_restricted_is_no_record(
 def test_a_value_that_is_not_what_the_mapping_says_is_not_told(folder: Path) -> None:
     file = load(folder, FILE.replace('tier = "tier"', 'tier = { column = "tier", as = "boolean" }'))
     answers = TableAnswers(open_database(file.database, folder=folder), file.services[SERVICE])
-    with pytest.raises(ValueError, match="not a yes or no"):
+    with pytest.raises(RecordUnusable, match="tier: cannot be read") as unusable:
         answers(QUESTION)
+    # The gateway decides by these whether anything at all may be told of this person.
+    assert (unusable.value.match_level, unusable.value.area) == ("exact", "E06000008")
+    assert unusable.value.__suppress_context__
+
+
+def test_a_column_that_nobody_asked_for_is_not_in_the_way(folder: Path) -> None:
+    changed_row(folder, "entitled = 'maybe', entitled_since = '31/02/2020'")
+    file = load(folder)
+    answers = TableAnswers(open_database(file.database, folder=folder), file.services[SERVICE])
+    found = answers(replace(QUESTION, fields=("tier",)))
+    assert isinstance(found, Found)
+    assert found.fields == {"tier": "targeted"}
+    for name in ("eligible", "since"):
+        with pytest.raises(RecordUnusable):
+            answers(replace(QUESTION, fields=("tier", name)))
+
+
+def test_a_column_that_the_driver_cannot_read_is_of_this_person_alone(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "people.sqlite3")) as database, database:
+        database.execute("ALTER TABLE benefit_cases ADD COLUMN reviewed DATE DEFAULT '31/02/2020'")
+    file = load(folder, FILE.replace('tier = "tier"', 'tier = "tier"\nreviewed = "reviewed"'))
+    answers = TableAnswers(open_database(file.database, folder=folder), file.services[SERVICE])
+    assert isinstance(answers(QUESTION), Found)
+    with pytest.raises(RecordUnusable, match="a row cannot be read"):
+        answers(replace(QUESTION, fields=("reviewed",)))
+
+
+@pytest.mark.parametrize("mark", ["R", "P", "2", "protected", "Yes ", "N/A", "nein", "2026-01-01", 1, 2, b"\x01"])
+def test_whoever_is_marked_in_any_way_is_withheld(folder: Path, mark: object) -> None:
+    changed_row(folder, "restricted = ?", mark)
+    file = load(folder)
+    answers = TableAnswers(open_database(file.database, folder=folder), file.services[SERVICE])
+    assert answers(QUESTION) == NoRecord(reason="withheld")
+
+
+@pytest.mark.parametrize("mark", ["N", " No ", "false", "F", "", " ", "0", 0, None])
+def test_whoever_is_clearly_not_marked_is_not_withheld(folder: Path, mark: object) -> None:
+    changed_row(folder, "restricted = ?", mark)
+    file = load(folder)
+    answers = TableAnswers(open_database(file.database, folder=folder), file.services[SERVICE])
+    assert isinstance(answers(QUESTION), Found)
+
+
+def changed_row(folder: Path, change: str, *values: object) -> None:
+    """Change Ada's row."""
+    with closing(sqlite3.connect(folder / "people.sqlite3")) as database, database:
+        database.execute(f"UPDATE benefit_cases SET {change} WHERE gateway_sub = 'sub-ada'", values)  # noqa: S608 - ours
 
 
 def test_the_database_is_not_written(folder: Path) -> None:

@@ -256,7 +256,7 @@ class Broker:
             else:
                 # Rules that permit a record that there is not: still nothing is disclosed.
                 ending = _failure("provider_answer_invalid", "permitted, but there is no record")
-            if ending.outcome == "failed":
+            if ending.failure is not None and ending.failure.is_unanswered:
                 forget_query(session, intent.query)
             reply = self._concluded(session, row, ending, asked, at=now)
         # Committed: from here the outcome is accounted for, and its answer may leave.

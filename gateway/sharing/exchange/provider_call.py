@@ -19,7 +19,7 @@ from gateway.outgoing.http_client import Answer, AnswerTooLarge, HttpClient, Not
 from gateway.sharing.catalogue.services import Service
 from gateway.sharing.exchange.about import SAID_NOTHING, About, Demands, read_about
 from gateway.sharing.exchange.checks import Plan, for_provider
-from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP
+from gateway.wire.contracts import CHECK_NOT_COMPUTED, NO_RECORD, PROVIDER_TAG, RECORD_TYP, RECORD_UNUSABLE
 from gateway.wire.encoding import parse_json_object
 from gateway.wire.errors import MalformedInput
 from gateway.wire.keys import SIGNING_ALGORITHMS, public_members, thumbprint
@@ -33,6 +33,8 @@ PAUSE_SECONDS = 0.2
 """Before a question is sent once more: a server that is being started anew may be there by then."""
 _MEDIA_TYPES = ("application/json", "application/problem+json")
 _OF_ANOTHER_KEY = ("provider_answer_unsigned", "provider_answer_invalid")
+# A provider's code for what lies in one person's data, and what a consumer is told: as though we had found it.
+_ABOUT_ONE_PERSON = {CHECK_NOT_COMPUTED: CHECK_NOT_COMPUTED, RECORD_UNUSABLE: "provider_answer_invalid"}
 NoRecordReason = Literal["unknown", "ambiguous", "withheld", "objected", "unsuited"]
 """`objected` is known before anybody is asked; `unsuited` are people about whom the agreement lets nobody be told."""
 
@@ -114,6 +116,11 @@ class ProviderFailed:
         """Whether anybody's question would have fared so: the system is down, slow, broken, or not the provider's."""
         return self.code in _OF_THE_SYSTEM
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nothing came that the provider signed: it tells nothing of the person, and costs nothing."""
+        return self.code in _UNANSWERED
+
 
 ProviderAnswer = Answered | NoRecord | ProviderFailed
 
@@ -134,6 +141,16 @@ FAILURES = {
 
 
 _OF_THE_SYSTEM = frozenset({"provider_unreachable", "provider_timeout", "provider_answer_unsigned", "provider_error"})
+_UNANSWERED = frozenset(
+    {
+        "provider_unreachable",
+        "provider_timeout",
+        "provider_answer_unsigned",
+        "provider_unavailable",
+        "provider_busy",
+        "encryption_key_missing",
+    }
+)
 
 
 def failed(code: str, detail: str, *, retry_after: int | None = None) -> ProviderFailed:
@@ -228,8 +245,8 @@ def _believe(
     if answer.status == NOT_FOUND and body is not None and body.get("code") == NO_RECORD:
         reason = body.get("reason")
         return NoRecord(reason=reason if reason in ("ambiguous", "withheld") else "unknown", key=key)
-    if answer.status != OK and body is not None and body.get("code") == CHECK_NOT_COMPUTED:
-        return _not_computed(body, question=question, key=key)
+    if answer.status != OK and body is not None and body.get("code") in _ABOUT_ONE_PERSON:
+        return _about_one_person(body, question=question, key=key)
     if answer.status != OK:
         return failed("provider_refused", f"status {answer.status}")
     return _believe_answer(body, question=question, key=key, keys=keys, now=now)
@@ -254,12 +271,12 @@ def _believe_answer(
     return Answered(record=record, key=key, about=about, sealed=sealed)
 
 
-def _not_computed(body: Mapping[str, Any], *, question: Question, key: Jwk) -> NoRecord | ProviderFailed:
+def _about_one_person(body: Mapping[str, Any], *, question: Question, key: Jwk) -> NoRecord | ProviderFailed:
     # Of a person about whom nothing may be told, it is not told either that there are values.
     about = read_about(body.get("about", {})) or SAID_NOTHING
     if not question.demands.are_met_by(about):
         return NoRecord(reason="unsuited", key=key, about=about)
-    return failed(CHECK_NOT_COMPUTED, "by the provider")
+    return failed(_ABOUT_ONE_PERSON[body["code"]], f"by the provider: {body['code']}")
 
 
 def _believe_sealed(

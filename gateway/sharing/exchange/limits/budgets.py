@@ -77,7 +77,7 @@ def record_query(
 
 
 def forget_query(session: Session, counted: CountedQuery) -> None:
-    """Give a question back that came to nothing through the provider's fault: it told the consumer nothing."""
+    """Give a question back to which nothing came that the provider signed: it told the consumer nothing."""
     if counted.rows:
         session.connection().execute(delete(_ASKED).where(_ASKED.c.id.in_(counted.rows)))
 
