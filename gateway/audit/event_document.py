@@ -16,7 +16,8 @@ FIELDS: Mapping[str, str] = {
     "amr": "how the person proved who they are",
     "attempts": "how often it had been tried",
     "audience": "whom the tokens are for",
-    "before": "the moment before which details of each class were forgotten, or until which a token may be used",
+    "before": "the moment before which details of each class were forgotten, or until which a token may be used; of an "
+    "address, the one before it",
     "by": "who did it, as they named themselves, or the command line",
     "case_reference": "the consumer's own reference for its case",
     "client": "id of the member's system",
@@ -31,6 +32,7 @@ FIELDS: Mapping[str, str] = {
     "detail": "what was wrong, in our own words",
     "digest": "digest of the agreement's canonical JSON",
     "end": "index after the last entry concerned",
+    "endpoint": "the address at which a provider answers",
     "exchange": "id of the exchange",
     "family": "id that a refresh token and its successors share",
     "fields_disclosed": "names of the fields passed on",
