@@ -57,8 +57,8 @@ def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: Open
         help="Imagine what a YAML or JSON file says: all facts, or `agreement` and `change` as in a decision table.",
     )
     @click.option("--about-the-person", is_flag=True, help="Show rules about the person of a past request, too.")
-    @click.option("--by", help="With --about-the-person: who reads them; recorded first.")
-    @click.option("--reason", help="With --about-the-person: for what, without naming the person; recorded first.")
+    @click.option("--by", help="Who reads the officer's id and roles and the case reference too; recorded first.")
+    @click.option("--reason", help="With --by: for what, without naming the person; recorded first.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
     def explain_it(
         *,
@@ -77,7 +77,8 @@ def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: Open
 
         NAME is a rule's @id or code, as refusals give them, or the id of an exchange. A past request is decided again
         by the policies of then, on the facts of then. An imagined one begins as the decision table of an agreement
-        does; each option changes one fact.
+        does; each option changes one fact. Of a past request, --by and --reason show the officer's id and roles and the
+        case reference too, and --about-the-person besides the rules about the person.
 
         \b
           gateway policy explain agreement_expired
@@ -91,7 +92,7 @@ def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: Open
                 if name is not None or (file is not None and (agreement is not None or given or at)):
                     raise click.UsageError("explain one thing: NAME, --request, or --agreement with its changes")
                 inputs = _imagine(policies, load_bases, file=file, agreement=agreement, given=given, at=at)
-                _show(explain(PolicyEngine.load(policies), inputs, about_person=True), as_json=as_json)
+                _show(explain(PolicyEngine.load(policies), inputs, about_person=True, naming=True), as_json=as_json)
                 return
             if given or at:
                 raise click.UsageError("an imagined request begins from an agreement: give --agreement")
@@ -99,12 +100,12 @@ def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: Open
             if exchange is None:
                 _explain_rule(PolicyEngine.load(policies), name)
                 return
-            if about_the_person != bool(by and reason):
-                raise click.UsageError(
-                    "rules about the person are read by somebody for something: give --by and --reason"
-                )
-            reading = {"by": by, "reason": reason} if about_the_person else None
-            _explain_past(open_gateway(), exchange, policies, reading=reading, as_json=as_json)
+            if bool(by) != bool(reason) or (about_the_person and not by):
+                raise click.UsageError("personal data are read by somebody for something: give --by and --reason")
+            reading = {"by": by, "reason": reason} if by else None
+            _explain_past(
+                open_gateway(), exchange, policies, reading=reading, about_person=about_the_person, as_json=as_json
+            )
         except GatewayError as error:
             raise click.ClickException(error.public) from error
 
@@ -146,7 +147,13 @@ def _imagine(
 
 
 def _explain_past(
-    context: PolicyContext, exchange: UUID, policies: Path, *, reading: Mapping[str, Any] | None, as_json: bool
+    context: PolicyContext,
+    exchange: UUID,
+    policies: Path,
+    *,
+    reading: Mapping[str, Any] | None,
+    about_person: bool,
+    as_json: bool,
 ) -> None:
     with context.database.read() as session:
         past = context.past.find(session, exchange)
@@ -161,7 +168,7 @@ def _explain_past(
             Event(name="audit.details.read", outcome=DONE, members=(), details=told, reference=str(exchange)),
             at=context.clock.now(),
         )
-    explanation = explain(engine, _inputs_of(past), about_person=reading is not None)
+    explanation = explain(engine, _inputs_of(past), about_person=about_person, naming=reading is not None)
     if not as_json:
         click.echo(f"Exchange {exchange}: {past.outcome}.")
         if engine.digest != past.policy_digest:

@@ -112,13 +112,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A decision and every rule in it. Without `about_person`, rules about the person are left out."""
+    """A decision and every rule in it.
+
+    Without `about_person`, rules about the person are left out; without `naming`, so is who the officer is and which
+    case it was for.
+    """
 
     asked: str
     agreement: str | None
     decided: Told
     rules: tuple[Rule, ...]
     about_person: bool
+    naming: bool
 
     def to_document(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -140,12 +145,14 @@ class Explanation:
         }
 
 
-def explain(engine: PolicyEngine, inputs: DecisionInputs, *, about_person: bool = False) -> Explanation:
-    """Decide on these facts and say why."""
+def explain(
+    engine: PolicyEngine, inputs: DecisionInputs, *, about_person: bool = False, naming: bool = False
+) -> Explanation:
+    """Decide on these facts and say why; `about_person` and `naming` are for whoever may read personal data."""
     decision = engine.decide(inputs)
     failed = {} if isinstance(decision, Permit) else {reason.rule: reason for reason in decision.reasons}
     rules = [
-        _rule(engine, inputs, rule, failed=rule in failed)
+        _rule(engine, inputs, rule, failed=rule in failed, naming=naming)
         for rule, reason in engine.registers.reasons.items()
         if about_person or not reason.about_subject
     ]
@@ -153,11 +160,12 @@ def explain(engine: PolicyEngine, inputs: DecisionInputs, *, about_person: bool 
         told = (POLICY_ERROR.rule, POLICY_ERROR.code, POLICY_ERROR.title)
         rules.append(Rule(rule=told[0], code=told[1], title=told[2], state="fails", facts={}, clauses={}))
     return Explanation(
-        asked=_asked(engine, inputs),
+        asked=_asked(engine, inputs, naming=naming),
         agreement=None if inputs.agreement is None else _name(inputs.agreement),
         decided=told_of(decision),
         rules=tuple(rules),
         about_person=about_person,
+        naming=naming,
     )
 
 
@@ -176,6 +184,8 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
     if not explanation.about_person:
         yield ""
         yield "Rules about the person are not shown. Where one of them alone failed, no_record was told."
+    if not explanation.naming:
+        yield "Who the officer is, and which case it was for, are not shown."
 
 
 def _reasons(one: Rule, agreement: str | None) -> Iterator[str]:
@@ -191,7 +201,7 @@ def _reasons(one: Rule, agreement: str | None) -> Iterator[str]:
         yield from (f"           {line}" for line in one.text.splitlines())
 
 
-def _rule(engine: PolicyEngine, inputs: DecisionInputs, rule: str, *, failed: bool) -> Rule:
+def _rule(engine: PolicyEngine, inputs: DecisionInputs, rule: str, *, failed: bool, naming: bool) -> Rule:
     reason, looked = engine.registers.reasons[rule], LOOKED.get(rule)
     state: State = "fails" if failed else "holds"
     agreement = inputs.agreement
@@ -202,8 +212,22 @@ def _rule(engine: PolicyEngine, inputs: DecisionInputs, rule: str, *, failed: bo
     if (looked.clauses and agreement is None) or (looked.needs_officer and inputs.caller.officer_id is None):
         state = "not asked"
     clauses = {} if agreement is None else {CLAUSES[name]: _text(getattr(agreement, name)) for name in looked.clauses}
-    facts = {name.replace("_", " ").replace(".", "'s "): _text(_fact(inputs, name)) for name in looked.facts}
+    told = {name: _text(_fact(inputs, name)) for name in looked.facts}
+    if not naming:
+        told |= {name: text for name, text in _unnamed(inputs).items() if name in told}
+    facts = {name.replace("_", " ").replace(".", "'s "): text for name, text in told.items()}
     return Rule(rule=rule, code=reason.code, title=reason.title, state=state, facts=facts, clauses=clauses)
+
+
+def _unnamed(inputs: DecisionInputs) -> dict[str, str]:
+    """Return what is said of facts that are personal data of an officer, or lead to a person's case."""
+    caller, agreement = inputs.caller, inputs.agreement
+    covered = agreement is not None and bool(set(caller.roles) & set(agreement.roles))
+    return {
+        "caller.officer_id": "none" if caller.officer_id is None else "an officer",
+        "caller.roles": "a role the agreement names" if covered else "no role the agreement names",
+        "request.case_reference": "given" if inputs.request.case_reference else "none",
+    }
 
 
 def _fact(inputs: DecisionInputs, name: str) -> object:
@@ -223,12 +247,13 @@ def _text(value: object) -> str:
     return "none" if value is None else value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _asked(engine: PolicyEngine, inputs: DecisionInputs) -> str:
+def _asked(engine: PolicyEngine, inputs: DecisionInputs, *, naming: bool) -> str:
     caller, request = inputs.caller, inputs.request
     moment = inputs.now.astimezone(UTC)
     who = "nobody in particular"
     if caller.officer_id is not None:
-        who = f"an officer of {caller.officer_member or 'no member'} ({_text(caller.roles)}, {caller.acr or 'AAL0'})"
+        roles = _text(caller.roles) if naming else f"in {_unnamed(inputs)['caller.roles']}"
+        who = f"an officer of {caller.officer_member or 'no member'} ({roles}, {caller.acr or 'AAL0'})"
     named = "by its own name for them" if request.subject_kind == "sub" else f"by {request.subject_kind}"
     purpose = engine.registers.purposes.get(request.purpose, "not on the list of purposes")
     return (

@@ -1,6 +1,7 @@
 """A decision in plain words: every rule, what it looked at, and the clause it goes by."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_every_rule_and_every_clause_has_its_words() -> None:
 
 
 def test_what_failed_is_told_with_fact_and_clause() -> None:
-    explained = explain(ENGINE, inputs(caller={"roles": ["librarian"]}))
+    explained = explain(ENGINE, inputs(caller={"roles": ["librarian"]}), naming=True)
     assert str(explained.decided) == "deny role_not_covered"
     assert [rule for rule, state in states(explained).items() if state == "fails"] == ["officer-has-a-role"]
     failed = next(rule for rule in explained.rules if rule.state == "fails")
@@ -73,6 +74,21 @@ def test_rules_about_the_person_are_shown_to_nobody_unasked() -> None:
     assert str(told.decided) == "deny no_record"
     assert "withheld" not in "\n".join(lines_of(told))
     assert states(explain(ENGINE, withheld, about_person=True))["subject-is-not-withheld"] == "fails"
+
+
+def test_neither_officer_nor_case_is_named_unasked() -> None:
+    asked = inputs(
+        caller={"officer_id": "0190c0de-officer", "roles": ["librarian"]}, request={"case_reference": "CASE-17"}
+    )
+    plain = explain(ENGINE, asked)
+    shown = "\n".join(lines_of(plain)) + json.dumps(plain.to_document())
+    assert not re.search("0190c0de-officer|librarian|CASE-17", shown)
+    assert "in no role the agreement names" in plain.asked
+    assert "in a role the agreement names" in explain(ENGINE, inputs()).asked
+    facts = {name: value for rule in plain.rules for name, value in rule.facts.items()}
+    assert (facts["caller's officer id"], facts["request's case reference"]) == ("an officer", "given")
+    named = json.dumps(explain(ENGINE, asked, naming=True).to_document())
+    assert all(one in named for one in ("0190c0de-officer", "librarian", "CASE-17"))
 
 
 def test_a_rule_that_is_only_proposed_is_shown_as_it_stands(copied_policies: Path) -> None:

@@ -52,6 +52,7 @@ class History:
         self.database, self.clock = database, clock
         self.at = MIDDAY
         self.names: dict[str, str] = {}
+        self.audit: AuditLog | None = None
 
     def add(self, name: str, inputs: DecisionInputs, *, outcome: str | None = None, **changes: Any) -> None:
         """Record an exchange that ended as the policies of today decide, unless `outcome` says otherwise."""
@@ -89,15 +90,19 @@ class History:
             session.add(ExchangeRow(**values))
 
     def changes(self, *arguments: str) -> tuple[dict[str, tuple[str, str]], dict[str, Any], int]:
-        """What `diff` lists, by name; its counts; its exit status."""
-        result = self.run("diff", "--json", *arguments)
+        """What `diff` lists for somebody who may read of people, by name; its counts; its exit status."""
+        return self.listed(*arguments, "--by", "O Sample", "--reason", "a new version")
+
+    def listed(self, *arguments: str) -> tuple[dict[str, tuple[str, str]], dict[str, Any], int]:
+        """The same for anybody."""
+        result = self.run("diff", "--json", *arguments, audit=self.audit)
         assert result.exit_code in {0, 1, 2}, result.output
         *changed, counts = [json.loads(line) for line in result.stdout.splitlines()]
         return {self.names[one["exchange"]]: (one["from"], one["to"]) for one in changed}, counts, result.exit_code
 
     def run(self, *arguments: str, audit: AuditLog | None = None) -> Result:
         def opened() -> PolicyContext:
-            assert audit is not None or arguments[0] == "diff" or "--by" not in arguments
+            assert audit is not None or "--by" not in arguments
             return PolicyContext(
                 database=self.database,
                 audit=audit,  # type: ignore[arg-type]  # only readers of what is about the person record anything
@@ -115,9 +120,10 @@ class History:
 
 
 @pytest.fixture
-def history(database: Database, clock: FrozenClock) -> History:
+def history(database: Database, clock: FrozenClock, tmp_path: Path) -> History:
     """One exchange of every kind."""
     made = History(database, clock)
+    made.audit = AuditLog(database=database, subject_keys=SubjectKeys(tmp_path / "keys-of-subjects"))
     with database.write() as session:
         KeptTexts().keep(session, ENGINE.digest, lambda: ENGINE.texts, at=MIDDAY)
     made.add("both fields", facts())
@@ -158,7 +164,7 @@ def proposed(tmp_path: Path) -> Callable[..., str]:
 def test_unchanged_policies_and_agreements_change_nothing(history: History, proposed: Callable[..., str]) -> None:
     assert history.changes() == (
         {},
-        {"decisions": 8, "changed": 0, "unreadable": 0, "by_agreement": {}, "by_rule": {}},
+        {"decisions": 8, "changed": 0, "about_people": 0, "unreadable": 0, "by_agreement": {}, "by_rule": {}},
         0,
     )
     # Had it been in force, the request that had none would have had this one.
@@ -215,6 +221,54 @@ def test_a_changed_rule_lists_exactly_what_it_decides(history: History, tmp_path
         "of nobody": ("deny no_record", "permit eligible, tier"),
         "abandoned before anybody was known": ("deny no_record", "permit eligible, tier"),
     }
+
+
+def test_who_objected_is_listed_for_a_recorded_reason_alone(history: History, proposed: Callable[..., str]) -> None:
+    """A proposal without the objections would else name everybody who objected, and nobody else."""
+    listed_people = {"objections": ["national-data-opt-out"]}
+    agreed = {"agreement": {"objection_lists": ["national-data-opt-out"]}}
+    history.add("an objector", facts(subject=listed_people, **agreed))
+    history.add("an objector, by a librarian", facts(subject=listed_people, caller={"roles": ["librarian"]}, **agreed))
+    history.add("nobody, likewise", facts(subject={"known": False, "withheld": False}, **agreed))
+    wider = ("--agreement", proposed(roles="[benefits-officer, librarian]"))
+    named = {
+        "an objector": ("deny no_record", "permit eligible, tier"),
+        "an objector, by a librarian": ("deny role_not_covered", "permit eligible, tier"),
+        "by a librarian": ("deny role_not_covered", "permit eligible, tier"),
+        "without an agreement": ("deny no_agreement", "permit eligible, tier"),
+    }
+
+    def readings() -> int:
+        with history.database.read() as session:
+            return len(find_events(session, names=["audit.details.read"]))
+
+    listed, counts, status = history.listed(*wider)
+    assert (listed, counts["changed"], counts["about_people"], status, readings()) == ({}, 4, 4, 1, 0)
+    said = history.run("diff", *wider).output
+    assert not any(exchange in said for exchange in history.names)
+    assert "4 of those show something about the person" in said
+    for incomplete in (("--by", "O Sample"), ("--reason", "a new version")):
+        assert history.run("diff", *wider, *incomplete, audit=history.audit).exit_code == 2
+    assert history.changes(*wider)[0] == named
+    assert readings() == 1
+    # What shows nothing of the person that was not told then is listed for anybody.
+    narrower, _, _ = history.listed("--agreement", proposed(fields="[eligible]"))
+    assert {"both fields", "of nobody", "by a librarian"} <= set(narrower)
+
+
+def test_what_a_new_rule_would_make_of_somebody_is_about_them_too(history: History, tmp_path: Path) -> None:
+    history.add("an objector", facts(subject={"objections": ["national-data-opt-out"]}))
+    stricter = tmp_path / "DSA-003.1.yaml"
+    text = AGREEMENT.read_text()
+    assert text.count("\nconditions:\n") == 1
+    stricter.write_text(text.replace("\nconditions:\n", "\nconditions:\n  objection_lists: [national-data-opt-out]\n"))
+    assert history.changes("--agreement", str(stricter))[0]["an objector"] == (
+        "permit eligible, tier",
+        "deny no_record",
+    )
+    listed, counts, _ = history.listed("--agreement", str(stricter))
+    assert "an objector" not in listed
+    assert counts["about_people"] == 2
 
 
 def test_a_span_of_time_and_a_limit_are_kept_and_pages_follow_each_other(
@@ -300,7 +354,20 @@ def test_a_past_request_is_explained_and_the_person_only_for_a_recorded_reason(
     with history.database.read() as session:
         reading = find_events(session, names=["audit.details.read"])
         assert [event.reference for event in reading] == [exchange]
-    librarian = history.run("explain", history.exchange("by a librarian")).output
+    for incomplete in (("--by", "O Sample"), ("--reason", "dispute"), ("--about-the-person", "--by", "O Sample")):
+        assert history.run("explain", exchange, *incomplete).exit_code == 2
+    of_librarian = history.exchange("by a librarian")
+    plain = history.run("explain", of_librarian, "--json").output
+    officer, case = PERMITTED["caller"]["officer_id"], PERMITTED["request"]["case_reference"]
+    assert not any(one in plain for one in (officer, case, "librarian"))
+    named = history.run(
+        "explain", of_librarian, "--json", "--by", "O Sample", "--reason", "dispute", audit=audit
+    ).output
+    assert all(one in named for one in (officer, case, "librarian"))
+    assert "subject-is-known" not in named
+    with history.database.read() as session:
+        assert len(find_events(session, names=["audit.details.read"], reference=of_librarian)) == 1
+    librarian = history.run("explain", of_librarian).output
     assert "DSA-003.1, conditions.roles: [benefits-officer]" in librarian
     assert "there is no exchange" in history.run("explain", str(UUID(int=1))).output
 
