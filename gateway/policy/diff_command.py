@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gateway.audit.append import Event
+from gateway.audit.events import DONE
 from gateway.clock import rfc3339
 from gateway.errors import GatewayError
 from gateway.policy.decision import AgreementFacts
@@ -43,6 +45,8 @@ def diff_command(
     @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only exchanges opened on this UTC day or later.")
     @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Only exchanges opened before this UTC day.")
     @click.option("--limit", type=click.IntRange(min=1), help="At most so many decisions, the newest.")
+    @click.option("--by", help="Who reads which decisions rest on something about the person; recorded first.")
+    @click.option("--reason", help="With --by: for what, without naming a person; recorded first.")
     @click.option("--json", "as_json", is_flag=True, help="JSON Lines: an object a change, and the counts as the last.")
     def diff(
         *,
@@ -51,6 +55,8 @@ def diff_command(
         since: datetime | None,
         until: datetime | None,
         limit: int | None,
+        by: str | None,
+        reason: str | None,
         as_json: bool,
     ) -> None:
         """Replay past decisions, the newest first, and list exactly those that would be others.
@@ -58,7 +64,11 @@ def diff_command(
         Each is decided again on the facts of then: who asked, what for, how often before, what was known of the person.
         Only what is proposed takes another's place. A proposed version of an agreement stands in for every version of
         its reference, as much in force as that was and from the same day on; and behind requests of its consumer for
-        its service that had no agreement, or none for their purpose. Nothing is written.
+        its service that had no agreement, or none for their purpose. Nothing but who reads about people is written.
+
+        A refusal that would be permitted, and whatever would be no_record, shows something about the person (an
+        objection, a restriction). Such decisions are only counted, unless --by and --reason say who reads
+        them for what.
 
         Exit status: 0 no decision would change; 1 some would; 2 something cannot be read, or not be decided again.
 
@@ -66,6 +76,8 @@ def diff_command(
           gateway policy diff --policies proposed/
           gateway policy diff --agreement DSA-003.2.yaml --since 2026-01-01 --json
         """  # noqa: D301 - click wants the very character \b before lines it must not wrap
+        if bool(by) != bool(reason):
+            raise click.UsageError("what is about people is read by somebody for something: give --by and --reason")
         try:
             folder = policies or policies_dir()
             proposed = tuple(load_agreement(path, folder) for path in agreements)
@@ -74,7 +86,9 @@ def diff_command(
         except GatewayError as error:
             _cannot(error.public)
         span = Span(since=_day(since), until=_day(until), limit=limit)
-        tally = _replay(context, proposal, span, as_json=as_json)
+        if by and reason:
+            _record_reading(context, span, by=by, reason=reason)
+        tally = _replay(context, proposal, span, naming=bool(by), as_json=as_json)
         if tally.unreadable:
             raise click.exceptions.Exit(UNUSABLE)
         if tally.changed:
@@ -83,7 +97,15 @@ def diff_command(
     return diff
 
 
-def _replay(context: PolicyContext, proposal: Proposal, span: Span, *, as_json: bool) -> Tally:
+def _record_reading(context: PolicyContext, span: Span, *, by: str, reason: str) -> None:
+    """Make durable who reads about how many, before anything is shown."""
+    count = context.past.count(context.database, span)
+    told = {"by": by, "reason": reason, "format": "policy diff", "first": 0, "end": count, "count": count}
+    event = Event(name="audit.details.read", outcome=DONE, members=(), details=told)
+    context.audit.record(event, at=context.clock.now())
+
+
+def _replay(context: PolicyContext, proposal: Proposal, span: Span, *, naming: bool, as_json: bool) -> Tally:
     def texts_of(digest: str) -> dict[str, Any] | None:
         with context.database.read() as session:
             return find_texts(session, digest)
@@ -92,8 +114,9 @@ def _replay(context: PolicyContext, proposal: Proposal, span: Span, *, as_json: 
     with _shown(context.past.count(context.database, span)) as counted:
         past = context.past.newest_first(context.database, span)
         for change in replay.changes(counted(past)):
-            click.echo(json.dumps(_document(change)) if as_json else _line(change))
-    _summary(replay.tally, as_json=as_json)
+            if naming or not change.tells_of_person:
+                click.echo(json.dumps(_document(change)) if as_json else _line(change))
+    _summary(replay.tally, naming=naming, as_json=as_json)
     return replay.tally
 
 
@@ -116,7 +139,7 @@ def _document(change: Change) -> dict[str, Any]:
     }
 
 
-def _summary(tally: Tally, *, as_json: bool) -> None:
+def _summary(tally: Tally, *, naming: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(tally.to_document()))
         return
@@ -124,6 +147,10 @@ def _summary(tally: Tally, *, as_json: bool) -> None:
         for name, count in sorted(counts.items()):
             click.echo(f"{title} {name}: {count} would change")
     click.echo(f"{tally.changed} of {tally.decisions} decisions would change")
+    if tally.about_people and not naming:
+        click.echo(
+            f"{tally.about_people} of those show something about the person: with --by and --reason they are listed"
+        )
     if tally.unreadable:
         click.echo(f"{tally.unreadable} cannot be decided again: their facts or the policies of then were not kept")
 

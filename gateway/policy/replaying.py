@@ -13,6 +13,7 @@ from gateway.policy.decision import AgreementFacts, DecisionInputs
 from gateway.policy.engine import PolicyEngine
 from gateway.policy.errors import PolicyInvalid
 from gateway.policy.past import PastDecision, Told, told_of
+from gateway.wire.contracts import NO_RECORD
 
 TextsOf = Callable[[str], Mapping[str, Any] | None]
 """Returns the texts of the policies with this digest, or None when they were not kept."""
@@ -52,6 +53,14 @@ class Change:
         """The codes that stand on one side alone."""
         return tuple(sorted(set(self.before.codes) ^ set(self.after.codes)))
 
+    @property
+    def tells_of_person(self) -> bool:
+        """Whether it shows more of the person than was told then: that nothing about them stands against, or something.
+
+        Of a refusal for another reason neither was told, so what it becomes without that reason shows it.
+        """
+        return NO_RECORD in self.after.codes or (bool(self.before.codes) and not self.after.codes)
+
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
@@ -59,6 +68,8 @@ class Tally:
 
     decisions: int = 0
     changed: int = 0
+    about_people: int = 0
+    """Of those, how many show something about the person."""
     unreadable: int = 0
     """Records that cannot be decided on again; never counted as the same."""
     by_agreement: Counter[str] = field(default_factory=Counter)
@@ -69,6 +80,7 @@ class Tally:
         return {
             "decisions": self.decisions,
             "changed": self.changed,
+            "about_people": self.about_people,
             "unreadable": self.unreadable,
             "by_agreement": dict(sorted(self.by_agreement.items())),
             "by_rule": dict(sorted(self.by_rule.items())),
@@ -93,6 +105,7 @@ class Replay:
             if change is None:
                 continue
             tally.changed += 1
+            tally.about_people += change.tells_of_person
             tally.by_agreement[one.agreement or "no agreement"] += 1
             tally.by_rule.update(change.rules)
             yield change
