@@ -32,7 +32,6 @@ from gateway.sharing.exchange.outcomes import EVENTS
 from gateway.wire.leaves import Leaf
 
 BY = "gateway restore"
-_EVERYBODY = 1_000_000_000
 _ENDINGS = {name: outcome for outcome, name in EVENTS.items()}
 
 
@@ -156,7 +155,7 @@ def _missing_agreements(session: Session, lost: Lost) -> tuple[str, ...]:
 
 def _suspend_officers(session: Session, gateway: Gateway, lost: Lost, *, now: datetime) -> tuple[str, ...]:
     stopped = []
-    for account in list_accounts(session, limit=_EVERYBODY):
+    for account in list_accounts(session):
         if account.kind is AccountKind.OFFICER and account.active:
             if account.member_code not in lost.members_with_suspensions:
                 continue
