@@ -196,6 +196,12 @@ def list_agreements(session: Session) -> tuple[Agreement, ...]:
     return tuple(_agreement(session, row) for row in session.scalars(_in_order()))
 
 
+def named_objection_lists(session: Session) -> tuple[str, ...]:
+    """Return every list of objections that any version of any agreement names, in whatever state, in order."""
+    named = (document_of(row).terms.conditions.objection_lists for row in session.scalars(_in_order()))
+    return tuple(sorted({name for names in named for name in names}))
+
+
 def versions_of(session: Session, reference: str) -> tuple[Agreement, ...]:
     """Return every version of one agreement, the oldest first."""
     rows = session.scalars(_in_order().where(AgreementRow.reference == reference))

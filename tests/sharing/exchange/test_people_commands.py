@@ -21,9 +21,11 @@ from gateway.sharing.exchange.people.objections import objections_of
 from gateway.sharing.exchange.people.restrictions import is_restricted
 from gateway.sharing.exchange.people.subjects import Translator
 from gateway.sharing.exchange.schemas import SubjectByMatch
+from tests.kit.agreements import Members, shipped_document
 from tests.kit.clock import MIDDAY
 
 OPT_OUT = "national-data-opt-out"
+NEW = "--new-list"  # no agreement is recorded here
 WHY = ["--by", "A Sample", "--reason", "letter 17"]
 ADA = {"family_name": "Testcase", "birthdate": "1988-01-01", "nino": "QQ123456C"}
 ADA_OPTIONS = ["--family-name", "Testcase", "--birthdate", "1988-01-01", "--nino", "QQ123456C"]
@@ -69,8 +71,8 @@ def details(gateway: Gateway, name: str) -> list[dict[str, object]]:
 
 
 def test_one_person_is_added_found_and_removed(gateway: Gateway) -> None:
-    assert run(gateway, "objections", "add", OPT_OUT, *ADA_OPTIONS, *WHY).exit_code == 0
-    again = run(gateway, "objections", "add", OPT_OUT, *ADA_OPTIONS, *WHY)
+    assert run(gateway, "objections", "add", OPT_OUT, NEW, *ADA_OPTIONS, *WHY).exit_code == 0
+    again = run(gateway, "objections", "add", OPT_OUT, NEW, *ADA_OPTIONS, *WHY)
     assert (again.exit_code, "already" in again.output) == (0, True)
     assert objects(gateway, ADA)
     assert objects(gateway, {"family_name": "TESTCASE", "birthdate": "1988-01-01", "postcode": "ZZ9 9ZZ"})
@@ -87,7 +89,7 @@ def test_one_person_is_added_found_and_removed(gateway: Gateway) -> None:
 
 def test_neither_table_nor_event_nor_output_names_anybody(gateway: Gateway) -> None:
     outputs = [
-        run(gateway, "objections", "add", OPT_OUT, *ADA_OPTIONS, "--by", "B", "--reason", "letter"),
+        run(gateway, "objections", "add", OPT_OUT, NEW, *ADA_OPTIONS, "--by", "B", "--reason", "letter"),
         run(gateway, "restrictions", "add", *ADA_OPTIONS, "--by", "B", "--reason", "letter"),
     ]
     with gateway.database.read() as session:
@@ -102,18 +104,43 @@ def test_neither_table_nor_event_nor_output_names_anybody(gateway: Gateway) -> N
 
 
 def test_a_file_is_imported_and_replaces_whoever_is_not_in_it(gateway: Gateway, tmp_path: Path) -> None:
-    run(gateway, "objections", "add", OPT_OUT, *ADA_OPTIONS, *WHY)
+    run(gateway, "objections", "add", OPT_OUT, NEW, *ADA_OPTIONS, *WHY)
     file = tmp_path / "people.csv"
     file.write_text("nino,family_name,birthdate\nQQ123457A,Sample,1992-02-29\n,Specimen,1979-01-01\n", "utf-8")
-    assert run(gateway, "objections", "import", OPT_OUT, file, *WHY).exit_code == 0
+    assert run(gateway, "objections", "import", OPT_OUT, NEW, file, *WHY).exit_code == 0
     assert [objects(gateway, one) for one in (ADA, BEN)] == [True, True]
     gateway.clock.advance(seconds=5)  # type: ignore[attr-defined]
-    replaced = run(gateway, "objections", "import", OPT_OUT, file, "--replace", *WHY)
+    replaced = run(gateway, "objections", "import", OPT_OUT, NEW, file, "--replace", *WHY)
     assert replaced.exit_code == 0, replaced.output
     assert [objects(gateway, one) for one in (ADA, BEN)] == [False, True]
     assert objects(gateway, {"family_name": "Specimen", "birthdate": "1979-01-01"})
     last = details(gateway, "sharing.objections.changed")[-1]
     assert (last["added"], last["removed"]) == (2, 3)
+
+
+def test_a_list_that_no_agreement_names_is_refused_as_misspelt(gateway: Gateway, tmp_path: Path) -> None:
+    members = Members(audit=gateway.audit)
+    with gateway.database.write() as session:
+        members.record(session)
+        heeding = shipped_document(conditions={"objection_lists": [OPT_OUT]})
+        members.import_(session, heeding, signatures={})
+    file = tmp_path / "people.csv"
+    file.write_text("nino\nQQ123457A\n", "utf-8")
+    for command, who in (("add", ADA_OPTIONS), ("import", [file])):
+        refused = run(gateway, "objections", command, "national-data-optout", *who, *WHY)
+        assert refused.exit_code == 1
+        assert f"agreements name {OPT_OUT}" in refused.output
+        assert "--new-list" in refused.output
+    with gateway.database.read() as session:
+        assert session.scalars(select(ObjectionRow)).all() == []
+    assert details(gateway, "sharing.objections.changed") == []
+    # Nobody signed it yet: who objects is entered before it is in force.
+    assert run(gateway, "objections", "add", OPT_OUT, *ADA_OPTIONS, *WHY).exit_code == 0
+    assert run(gateway, "objections", "import", OPT_OUT, file, *WHY).exit_code == 0
+    early = run(gateway, "objections", "add", "next-year", NEW, *ADA_OPTIONS, *WHY)
+    assert (early.exit_code, "nothing heeds it" in early.output) == (0, True)
+    listed = json.loads(run(gateway, "objections", "list", "--json").output)
+    assert [row["list"] for row in listed] == [OPT_OUT, "next-year"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +159,7 @@ def test_a_file_is_imported_and_replaces_whoever_is_not_in_it(gateway: Gateway, 
 def test_a_file_with_a_mistake_anywhere_changes_nothing(gateway: Gateway, tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "people.csv"
     file.write_text(text, "utf-8")
-    result = run(gateway, "objections", "import", OPT_OUT, file, *WHY)
+    result = run(gateway, "objections", "import", OPT_OUT, NEW, file, *WHY)
     assert result.exit_code == 1
     assert said in result.output
     assert not re.search("1992|QQ1234|nonsense", result.output)
@@ -146,7 +173,7 @@ def test_a_file_with_a_mistake_anywhere_changes_nothing(gateway: Gateway, tmp_pa
     [[], ["--family-name", "Testcase"], ["--nino", "QQ12"], ["--birthdate", "1988-13-01", "--family-name", "Testcase"]],
 )
 def test_whoever_is_not_named_is_not_added(gateway: Gateway, who: list[str]) -> None:
-    for group, command in (("objections", ["add", OPT_OUT]), ("restrictions", ["add"])):
+    for group, command in (("objections", ["add", OPT_OUT, NEW]), ("restrictions", ["add"])):
         assert run(gateway, group, *command, *who, *WHY).exit_code == 1
     assert run(gateway, "objections", "add", "two words", *ADA_OPTIONS, *WHY).exit_code == 2
 

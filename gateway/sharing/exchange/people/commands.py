@@ -23,6 +23,7 @@ from gateway.db import Database
 from gateway.errors import GatewayError
 from gateway.identity.accounts import Account, AccountKind, find_account_by_email
 from gateway.listings import AS_JSON, print_listing
+from gateway.sharing.agreements.agreements import named_objection_lists
 from gateway.sharing.catalogue.services import find_service
 from gateway.sharing.exchange.people.files import check_description, read_people
 from gateway.sharing.exchange.people.objections import (
@@ -115,18 +116,23 @@ def _list_name(_context: click.Context, _parameter: click.Parameter, value: str)
 
 
 LIST = click.argument("name", metavar="LIST", callback=_list_name)
+NEW_LIST = click.option(
+    "--new-list", is_flag=True, help="Though no agreement names LIST yet: nothing heeds it till then."
+)
 
 
 def _add(open_context: OpenContext) -> click.Command:
     @click.command("add")
     @LIST
     @_naming_a_person
+    @NEW_LIST
     @BY
     @REASON
-    def add(name: str, by: str, reason: str, **who: str | None) -> None:
-        """Put one person on LIST. Doing it twice changes nothing."""
+    def add(name: str, by: str, reason: str, *, new_list: bool, **who: str | None) -> None:
+        """Put one person on LIST, which some agreement names. Doing it twice changes nothing."""
         context = open_context()
         with context.database.write() as session:
+            _check_heeded(session, name, new_list=new_list)
             references, now = _references(session, context, who), context.clock.now()
             before = record_objections(session, name, references, at=now)
             _record(context, session, name, added=int(before < len(references)), removed=0, by=by, reason=reason)
@@ -172,16 +178,19 @@ def _import(open_context: OpenContext) -> click.Command:
     @LIST
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--replace", is_flag=True, help="Take everybody else off the list afterwards.")
+    @NEW_LIST
     @BY
     @REASON
-    def import_all(name: str, file: Path, by: str, reason: str, *, replace: bool) -> None:
-        """Put everybody in FILE on LIST.
+    def import_all(name: str, file: Path, by: str, reason: str, *, replace: bool, new_list: bool) -> None:
+        """Put everybody in FILE on LIST, which some agreement names.
 
         FILE is CSV with a heading, of any of nino, nino_fragment, family_name, given_name, birthdate, postcode. All of
         it is read first: where a line is wrong, nothing is changed. It goes on in small batches while the gateway
         serves, and may be begun anew when it was interrupted.
         """
         context = open_context()
+        with context.database.read() as session:
+            _check_heeded(session, name, new_list=new_list)
         try:
             people = sum(1 for _person in read_people(file))
             began = context.clock.now()
@@ -195,6 +204,19 @@ def _import(open_context: OpenContext) -> click.Command:
         click.echo(f"{name}: {people} people from the file{f', {gone} other names taken off' if replace else ''}")
 
     return import_all
+
+
+def _check_heeded(session: Session, name: str, *, new_list: bool) -> None:
+    """Refuse a list that no agreement names: it is more likely misspelt, and whoever objected would be disclosed."""
+    named = named_objection_lists(session)
+    if name in named:
+        return
+    if not new_list:
+        known = f"; agreements name {', '.join(named)}" if named else ""
+        raise click.ClickException(
+            f"no agreement names a list {name}{known}; give --new-list where an agreement is going to"
+        )
+    click.echo(f"No agreement names {name} yet: until one does, nothing heeds it.", err=True)
 
 
 def _import_people(context: PeopleContext, name: str, file: Path, progress: Progress) -> None:
