@@ -10,21 +10,42 @@ import click
 
 from gateway.audit.append import Event
 from gateway.audit.events import DONE
+from gateway.clock import parse_rfc3339, rfc3339
 from gateway.errors import GatewayError
-from gateway.policy.decision import DecisionInputs
+from gateway.policy.decision import DecisionInputs, Reason
 from gateway.policy.documents import load_document
-from gateway.policy.engine import PolicyEngine
+from gateway.policy.engine import POLICY_ERROR, PolicyEngine
 from gateway.policy.errors import PolicyInvalid
 from gateway.policy.explaining import Explanation, explain, lines_of
 from gateway.policy.kept_texts import find_texts
 from gateway.policy.past import OpenGateway, PastDecision, PolicyContext
 from gateway.policy.tables import AgreementBase, imagined
+from gateway.wire.contracts import NO_RECORD
 
+# Codes of refusals that no rule of rules.cedar gives, and what they mean.
+_WITHOUT_RULE = (
+    (
+        POLICY_ERROR,
+        """A rule could not be evaluated on these facts. That is never a permit: the request is refused, whatever the
+other rules say. The fault lies with the policies or the gateway, not with whoever asked.""",
+    ),
+    (
+        Reason(code=NO_RECORD, title="There is no record that can be shared", rule=NO_RECORD, about_subject=True),
+        """The one answer for every reason that lies in the person: unknown, ambiguous, withheld, an objection, living
+elsewhere, matched too weakly. Consumers cannot tell them apart. Which it was is shown by the exchange's id with
+--about-the-person, --by and --reason.""",
+    ),
+)
 LoadBases = Callable[[Path], Mapping[str, AgreementBase]]
 """Reads and checks the services and agreements of a policies folder; agreements by name (`DSA-003.1`)."""
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
+# Said of every request that nobody made: its agreement may be unsigned, suspended or long over.
+_WHAT_IS_IMAGINED = (
+    "Imagined, with nothing looked up: a decision table's agreement is taken as signed by both members and in force,\n"
+    "and the day is the table's unless --at says another. How agreements really stand: gateway agreements list.\n"
+)
 # Each option beside the fact that it changes: group, name, and whether it may be given several times.
 _IMAGINED = (
     ("--client", "caller", "client_id", False, "The client that asks."),
@@ -39,6 +60,13 @@ _IMAGINED = (
 )
 
 
+def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else rfc3339(parse_rfc3339(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a moment such as 2026-11-23T09:30:00Z") from error
+
+
 def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: OpenGateway) -> click.Command:
     """Return the command; `open_gateway` is called for past requests alone."""
 
@@ -49,7 +77,7 @@ def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: Open
         "--agreement", help="Imagine a request under this agreement (DSA-003.1), as its decision table begins."
     )
     @_imagined_options
-    @click.option("--at", help="When it is imagined: 2026-11-23T09:30:00Z.")
+    @click.option("--at", callback=_moment, help="When it is imagined: 2026-11-23T09:30:00Z.")
     @click.option(
         "--request",
         "file",
@@ -92,7 +120,10 @@ def explain_command(folder: Decorator, load_bases: LoadBases, open_gateway: Open
                 if name is not None or (file is not None and (agreement is not None or given or at)):
                     raise click.UsageError("explain one thing: NAME, --request, or --agreement with its changes")
                 inputs = _imagine(policies, load_bases, file=file, agreement=agreement, given=given, at=at)
-                _show(explain(PolicyEngine.load(policies), inputs, about_person=True, naming=True), as_json=as_json)
+                explanation = explain(PolicyEngine.load(policies), inputs, about_person=True, naming=True)
+                # On standard error, so that JSON stays JSON.
+                click.echo(_WHAT_IS_IMAGINED, err=True)
+                _show(explanation, as_json=as_json)
                 return
             if given or at:
                 raise click.UsageError("an imagined request begins from an agreement: give --agreement")
@@ -196,9 +227,13 @@ def _show(explanation: Explanation, *, as_json: bool) -> None:
 def _explain_rule(engine: PolicyEngine, name: str | None) -> None:
     reasons = engine.registers.reasons
     if name is None:
-        for rule, reason in reasons.items():
-            click.echo(f"{reason.code:34} {rule:38} {reason.title}")
+        for reason in (*reasons.values(), *(reason for reason, _meaning in _WITHOUT_RULE)):
+            click.echo(f"{reason.code:34} {reason.rule:38} {reason.title}")
         return
+    for reason, meaning in _WITHOUT_RULE:
+        if name in (reason.rule, reason.code):
+            click.echo(f"{reason.title}\n\ncode: {reason.code}\nrule: {reason.rule}\n\n{meaning}")
+            return
     found = next((reason for reason in reasons.values() if name in (reason.rule, reason.code)), None)
     if found is None:
         raise click.ClickException(f"there is no rule {name}; without a name all are listed")

@@ -67,9 +67,13 @@ def imagined(
     for path in sorted((policies_dir / "tests").glob("*.yaml")):
         table = load_document(path)
         if isinstance(table, dict) and table.get("agreement") == agreement and agreement in bases:
-            case = {"name": "an imagined request", "change": change, "permit": []}
-            return _cases({**table, "cases": [case]}, bases, source=path.name)[0].inputs
-    raise PolicyInvalid(f"there is no decision table for an agreement {agreement}")
+            start = _starting_point(table.get("base"), bases[agreement], source=path.name)
+            case = {"name": "the imagined request", "change": change, "permit": []}
+            return _case(case, start, table=agreement, source=agreement).inputs
+    raise PolicyInvalid(
+        f"there is no decision table for an agreement {agreement} to begin from; give every fact in a file of your "
+        "own, --request FILE: caller, agreement, request, subject and now"
+    )
 
 
 def run_tables(engine: PolicyEngine, cases: Iterable[Case]) -> tuple[Outcome, ...]:

@@ -123,9 +123,28 @@ def test_a_request_is_imagined_by_options_or_by_a_file(tmp_path: Path) -> None:
     file = tmp_path / "imagined.yaml"
     file.write_text("agreement: DSA-003.1\nchange: {request: {purpose: curiosity}}\n")
     by_file = run(POLICIES, "explain", "--request", str(file), "--json")
-    assert json.loads(by_file.output)["decided"] == "deny unknown_purpose"
+    assert json.loads(by_file.stdout)["decided"] == "deny unknown_purpose"
     file.write_text(json.dumps(inputs(request={"fields": []}).to_document()))
     assert "Decided: deny no_fields" in run(POLICIES, "explain", "--request", str(file)).output
+
+
+def test_an_imagined_agreement_is_said_to_be_imagined_in_force() -> None:
+    """DSA-019.1 has ended: its decision table is of a day on which it held."""
+    imagined_then = run(POLICIES, "explain", "--agreement", "DSA-019.1")
+    assert "Decided: permit" in imagined_then.stdout
+    assert "taken as signed by both members and in force" in imagined_then.stderr
+    today = run(POLICIES, "explain", "--agreement", "DSA-019.1", "--at", "2026-11-23T09:30:00Z")
+    assert "Decided: deny agreement_expired" in today.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("policy_error", "never a permit"), ("no_record", "cannot tell them apart")]
+)
+def test_codes_that_no_rule_gives_are_explained_and_listed(code: str, said: str) -> None:
+    explained = run(POLICIES, "explain", code)
+    assert explained.exit_code == 0, explained.output
+    assert said in explained.output
+    assert code in [line.split()[0] for line in run(POLICIES, "explain").output.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -134,9 +153,10 @@ def test_a_request_is_imagined_by_options_or_by_a_file(tmp_path: Path) -> None:
         (("--agreement", "DSA-999.1"), "", "no decision table for an agreement DSA-999.1"),
         (("--role", "librarian"), "", "give --agreement"),
         (("agreement_expired", "--agreement", "DSA-003.1"), "", "explain one thing"),
-        (("--agreement", "DSA-003.1", "--at", "yesterday"), "", "does not fit the facts"),
+        (("--agreement", "DSA-999.1"), "", "--request FILE"),
+        (("--agreement", "DSA-003.1", "--at", "yesterday"), "", "Invalid value for '--at': 'yesterday'"),
         (("--request", "FILE"), "[1, 2]", "all facts, or agreement and change"),
-        (("--request", "FILE"), "agreement: DSA-003.1\nchange: {caller: {rank: 9}}", "does not fit the facts"),
+        (("--request", "FILE"), "agreement: DSA-003.1\nchange: {caller: {rank: 9}}", "DSA-003.1: the imagined request"),
         (("--request", "FILE"), "{caller: {}, agreement: null, request: {}, subject: {}, now: x}", "cannot be read"),
     ],
 )
