@@ -107,10 +107,13 @@ def test_a_file_is_imported_and_replaces_whoever_is_not_in_it(gateway: Gateway, 
     run(gateway, "objections", "add", OPT_OUT, NEW, *ADA_OPTIONS, *WHY)
     file = tmp_path / "people.csv"
     file.write_text("nino,family_name,birthdate\nQQ123457A,Sample,1992-02-29\n,Specimen,1979-01-01\n", "utf-8")
-    assert run(gateway, "objections", "import", OPT_OUT, NEW, file, *WHY).exit_code == 0
+    refused = run(gateway, "objections", "import", OPT_OUT, NEW, file, *WHY)
+    assert (refused.exit_code, "line 3: Give the whole NINO" in refused.output) == (1, True)
+    assert not objects(gateway, BEN)
+    assert run(gateway, "objections", "import", OPT_OUT, NEW, file, "--without-number", *WHY).exit_code == 0
     assert [objects(gateway, one) for one in (ADA, BEN)] == [True, True]
     gateway.clock.advance(seconds=5)  # type: ignore[attr-defined]
-    replaced = run(gateway, "objections", "import", OPT_OUT, NEW, file, "--replace", *WHY)
+    replaced = run(gateway, "objections", "import", OPT_OUT, NEW, file, "--replace", "--without-number", *WHY)
     assert replaced.exit_code == 0, replaced.output
     assert [objects(gateway, one) for one in (ADA, BEN)] == [False, True]
     assert objects(gateway, {"family_name": "Specimen", "birthdate": "1979-01-01"})
@@ -178,6 +181,22 @@ def test_whoever_is_not_named_is_not_added(gateway: Gateway, who: list[str]) -> 
     assert run(gateway, "objections", "add", "two words", *ADA_OPTIONS, *WHY).exit_code == 2
 
 
+@pytest.mark.parametrize("number", [[], ["--nino-fragment", "3456"]])
+def test_nobody_is_entered_without_their_number_unless_it_is_said(gateway: Gateway, number: list[str]) -> None:
+    """Another letter in the name would walk around such an entry."""
+    names = ["--family-name", "Testcase", "--birthdate", "1988-01-01", *number]
+    commands = (["objections", "add", OPT_OUT, NEW], ["restrictions", "add"])
+    for command in commands:
+        refused = run(gateway, *command, *names, *WHY)
+        assert (refused.exit_code, "--without-number" in refused.output) == (1, True)
+    assert not objects(gateway, ADA)
+    assert not restricted(gateway, ADA)
+    for command in commands:
+        assert run(gateway, *command, *names, "--without-number", *WHY).exit_code == 0
+    assert objects(gateway, ADA)
+    assert restricted(gateway, ADA)
+
+
 def test_a_citizen_is_named_by_the_address_of_their_account(gateway: Gateway) -> None:
     with gateway.database.write() as session:
         new = NewAccount(
@@ -191,14 +210,16 @@ def test_a_citizen_is_named_by_the_address_of_their_account(gateway: Gateway) ->
         account = record_account(
             session, new, passwords=gateway.people.passwords, sealing=gateway.people.sealing, at=MIDDAY
         )
-    assert run(gateway, "restrictions", "add", "--email", "ada@people.example", *WHY).exit_code == 0
+    by_email = ["restrictions", "add", "--without-number", "--email"]
+    assert run(gateway, "restrictions", "add", "--email", "ada@people.example", *WHY).exit_code == 1
+    assert run(gateway, *by_email, "ada@people.example", *WHY).exit_code == 0
     by_account = gateway.people.references.reference_of_account(account.account_id)
     with gateway.database.read() as session:
         assert is_restricted(session, subjects=[by_account], service="any/service/v1")
     assert restricted(gateway, ADA), "described by attributes the same person is restricted"
     assert run(gateway, "restrictions", "lift", "--email", "ada@people.example", *WHY).exit_code == 0
     assert not restricted(gateway, ADA)
-    assert run(gateway, "restrictions", "add", "--email", "nobody@people.example", *WHY).exit_code == 1
+    assert run(gateway, *by_email, "nobody@people.example", *WHY).exit_code == 1
 
 
 def test_a_restriction_may_be_for_one_service_that_there_is(gateway: Gateway) -> None:

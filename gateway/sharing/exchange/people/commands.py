@@ -25,7 +25,7 @@ from gateway.identity.accounts import Account, AccountKind, find_account_by_emai
 from gateway.listings import AS_JSON, print_listing
 from gateway.sharing.agreements.agreements import named_objection_lists
 from gateway.sharing.catalogue.services import find_service
-from gateway.sharing.exchange.people.files import check_description, read_people
+from gateway.sharing.exchange.people.files import check_description, check_number, read_people
 from gateway.sharing.exchange.people.objections import (
     list_objection_lists,
     record_objections,
@@ -45,6 +45,11 @@ BATCH = 500
 
 BY = click.option("--by", required=True, help="Who decided this, for the log.")
 REASON = click.option("--reason", required=True, help="Why, for the log; without anything that names the person.")
+WITHOUT_NUMBER = click.option(
+    "--without-number",
+    is_flag=True,
+    help="Enter people whose NINO is not known, too: a question that spells their name otherwise does not find them.",
+)
 _LIST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9/._-]{0,99}\Z")  # as agreements may name it
 Command = TypeVar("Command", bound=Callable[..., None])
 _WHO = (
@@ -126,13 +131,15 @@ def _add(open_context: OpenContext) -> click.Command:
     @LIST
     @_naming_a_person
     @NEW_LIST
+    @WITHOUT_NUMBER
     @BY
     @REASON
-    def add(name: str, by: str, reason: str, *, new_list: bool, **who: str | None) -> None:
+    def add(name: str, by: str, reason: str, *, new_list: bool, without_number: bool, **who: str | None) -> None:
         """Put one person on LIST, which some agreement names. Doing it twice changes nothing."""
         context = open_context()
         with context.database.write() as session:
             _check_heeded(session, name, new_list=new_list)
+            _check_number(who, without_number=without_number)
             references, now = _references(session, context, who), context.clock.now()
             before = record_objections(session, name, references, at=now)
             _record(context, session, name, added=int(before < len(references)), removed=0, by=by, reason=reason)
@@ -179,9 +186,12 @@ def _import(open_context: OpenContext) -> click.Command:
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--replace", is_flag=True, help="Take everybody else off the list afterwards.")
     @NEW_LIST
+    @WITHOUT_NUMBER
     @BY
     @REASON
-    def import_all(name: str, file: Path, by: str, reason: str, *, replace: bool, new_list: bool) -> None:
+    def import_all(
+        name: str, file: Path, by: str, reason: str, *, replace: bool, new_list: bool, without_number: bool
+    ) -> None:
         """Put everybody in FILE on LIST, which some agreement names.
 
         FILE is CSV with a heading, of any of nino, nino_fragment, family_name, given_name, birthdate, postcode. All of
@@ -192,7 +202,7 @@ def _import(open_context: OpenContext) -> click.Command:
         with context.database.read() as session:
             _check_heeded(session, name, new_list=new_list)
         try:
-            people = sum(1 for _person in read_people(file))
+            people = sum(1 for _person in read_people(file, without_number=without_number))
             began = context.clock.now()
             with _shown(people) as progress:
                 _import_people(context, name, file, progress)
@@ -221,7 +231,7 @@ def _check_heeded(session: Session, name: str, *, new_list: bool) -> None:
 
 def _import_people(context: PeopleContext, name: str, file: Path, progress: Progress) -> None:
     task = progress.task_ids[0]
-    people = iter(read_people(file))
+    people = iter(read_people(file, without_number=True))  # checked before
     while batch := list(islice(people, BATCH)):
         references = [
             reference for person in batch for reference in context.translator.references_kept(description=person)
@@ -245,14 +255,16 @@ def _restrict(open_context: OpenContext) -> click.Command:
     @click.command("add")
     @_naming_a_person
     @click.option("--service", default=EVERY_SERVICE, help="Only this service; every one if absent.")
+    @WITHOUT_NUMBER
     @BY
     @REASON
-    def add(service: str, by: str, reason: str, **who: str | None) -> None:
+    def add(service: str, by: str, reason: str, *, without_number: bool, **who: str | None) -> None:
         """Restrict one person: consumers are told that there is no record. Doing it twice changes nothing."""
         context = open_context()
         with context.database.write() as session:
             if service != EVERY_SERVICE and find_service(session, service) is None:
                 raise click.ClickException(f"there is no service {service}")
+            _check_number(who, without_number=without_number)
             references = _references(session, context, who)
             record_restrictions(session, subjects=references, service=service, at=context.clock.now())
             _record_restriction(context, session, service, added=1, removed=0, by=by, reason=reason)
@@ -293,6 +305,15 @@ def _counts(open_context: OpenContext) -> click.Command:
         )
 
     return list_all
+
+
+def _check_number(who: dict[str, str | None], *, without_number: bool) -> None:
+    """Refuse to enter somebody without their number, unless told to."""
+    try:
+        if not without_number:
+            check_number({name: text.strip() for name, text in who.items() if text is not None})
+    except GatewayError as error:
+        raise click.ClickException(error.public) from error
 
 
 def _references(session: Session, context: PeopleContext, who: dict[str, str | None]) -> tuple[str, ...]:

@@ -25,12 +25,26 @@ class PeopleFileUnreadable(GatewayError):
     title = "The file cannot be read"
 
 
+class NumberMissing(GatewayError):
+    """Whoever is entered without their whole number is walked around by one letter of the name."""
+
+    kind = Kind.INVALID
+    code = "number_missing"
+    title = "Give the whole NINO: without it another spelling of the name is not found (or say --without-number)"
+
+
 class PersonUnnamed(GatewayError):
     """What was said names nobody in particular."""
 
     kind = Kind.INVALID
     code = "person_unnamed"
     title = "Give a NINO, or a family name and a date of birth"
+
+
+def check_number(description: dict[str, str]) -> None:
+    """Refuse a person without a whole National Insurance number; raises `NumberMissing`."""
+    if standard_nino(description.get("nino")) is None:
+        raise NumberMissing
 
 
 def check_description(description: dict[str, str]) -> None:
@@ -47,14 +61,17 @@ def check_description(description: dict[str, str]) -> None:
         raise PersonUnnamed
 
 
-def read_people(path: Path) -> Iterator[dict[str, str]]:
-    """Give what each line says of a person; raises `PeopleFileUnreadable` at the first line that is wrong."""
+def read_people(path: Path, *, without_number: bool) -> Iterator[dict[str, str]]:
+    """Give what each line says of a person; raises `PeopleFileUnreadable` at the first line that is wrong.
+
+    So is one of a person without a whole National Insurance number, unless `without_number`.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(file, strict=True)
             _check_heading(lines.fieldnames)
             for line in lines:
-                yield _person(line, number=lines.line_num)
+                yield _person(line, number=lines.line_num, without_number=without_number)
     except UnicodeDecodeError as error:
         raise PeopleFileUnreadable("The file is not UTF-8") from error
     except csv.Error as error:
@@ -68,12 +85,14 @@ def _check_heading(columns: object) -> None:
         raise PeopleFileUnreadable(f"line 1: the heading names each once of {', '.join(COLUMNS)}, and no other")
 
 
-def _person(line: dict[str, str | None], *, number: int) -> dict[str, str]:
+def _person(line: dict[str, str | None], *, number: int, without_number: bool) -> dict[str, str]:
     if None in line or None in line.values():
         raise PeopleFileUnreadable(f"line {number}: not as many values as the heading has")
     description = {name: text.strip() for name, text in line.items() if text and text.strip()}
     try:
         check_description(description)
-    except PersonUnnamed as error:
+        if not without_number:
+            check_number(description)
+    except (NumberMissing, PersonUnnamed) as error:
         raise PeopleFileUnreadable(f"line {number}: {error.public}") from error
     return description
