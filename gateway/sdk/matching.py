@@ -8,10 +8,11 @@ digits)? Is the date of birth equal? Which name matches best? The first rung on 
 | `exact` | NINO, date of birth and every name given are equal |
 | `strong` | NINO and date of birth are equal, the names are alike |
 | `fair` | the NINO's last four digits, date of birth and family name are equal; a given name is alike |
-| `weak` | family name, given name, date of birth and postcode are equal |
+| `weak` | no number is asked with; family name, given name, date of birth and postcode are equal |
 
 A date of birth is needed on every rung, and an attribute that both sides know and that differs is never made good by
-others. The outcome is one person, or nobody: two who fit equally well are `ambiguous`, and no candidates are ever told.
+others; nor is a number in the question that the department does not have. The outcome is one person, or
+nobody: two who fit equally well are `ambiguous`, and no candidates are ever told.
 """
 
 import re
@@ -211,9 +212,15 @@ def is_fair(asked: Attributes, held: _Held) -> bool:
 
 
 def is_weak(asked: Attributes, held: _Held) -> bool:
-    """Both names, date of birth and postcode, without the help of any number."""
+    """Both names, date of birth and postcode, where the question has no number.
+
+    One that is given is compared and equal, or nobody is found: else whoever invents one would be somebody else to
+    all that tells people apart by it, and would still be given this person's record.
+    """
     return (
-        asked.given_name is not None
+        asked.nino is None
+        and asked.nino_fragment is None
+        and asked.given_name is not None
         and asked.postcode is not None
         and asked.postcode == held.postcode
         and _same_names(asked, held)

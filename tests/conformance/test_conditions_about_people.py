@@ -79,14 +79,39 @@ def test_whoever_objected_lives_elsewhere_or_is_a_guess_cannot_be_told_from_nobo
         "unknown": ["subject_unknown"],
         "objecting": ["subject_objected"],
         "living elsewhere": ["subject_out_of_area"],
-        "hardly found": ["match_too_weak"],
+        "hardly found": ["subject_unknown", "match_too_weak"],
     }
     asked = {name: world.asked_of_department(receipt.exchange) for name, receipt in receipts.items()}
-    assert {name for name, question in asked.items() if question and "match" in question["subject"]} == {
-        "unknown",
-        "living elsewhere",
-        "hardly found",
+    matches = {name: question["subject"]["match"] for name, question in asked.items() if question}
+    assert {name for name, match in matches.items() if match == seen_match(name, objecting)} == matches.keys() - {
+        "objecting"
     }
+    # About nobody is asked by the same attributes, none of which is the objector's.
+    assert matches["objecting"].keys() == objecting.keys()
+    assert all(matches["objecting"][name] != value for name, value in objecting.items())
+
+
+def seen_match(name: str, objecting: Mapping[str, str]) -> Mapping[str, str]:
+    asked: dict[str, Mapping[str, str]] = {
+        "unknown": NOBODY_MATCH,
+        "objecting": objecting,
+        "living elsewhere": match_of(1),
+        "hardly found": match_of(2),
+    }
+    return asked[name]
+
+
+def test_an_invented_number_walks_around_no_objection(world: World) -> None:
+    """A department that says nothing of how surely it found somebody, and one that found them without the number."""
+    name = a_list_with(world, {**ADA_MATCH, "nino": "QQ777777C"})
+    silent = world.asking(answer_seconds=ANSWER_SECONDS, conditions__objection_lists=[name])
+    seen = ask_all(world, silent, {"Ada": {"match": ADA_MATCH}})["Ada"]
+    shown(world, silent, seen)
+    assert reason_in_details(world, seen) == ["subject_objected"]
+    by_names = world.asking("located", answer_seconds=ANSWER_SECONDS)
+    seen = ask_all(world, by_names, {"Cleo": {"match": match_of(2)}})["Cleo"]
+    shown(world, by_names, seen)
+    assert reason_in_details(world, seen) == ["subject_unknown"]
 
 
 def test_who_meets_every_demand_is_told_of_and_the_receipt_says_how_surely_they_were_found(world: World) -> None:

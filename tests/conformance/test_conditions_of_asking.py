@@ -14,7 +14,7 @@ from gateway.policy.engine import WEEKDAYS
 from tests.conformance.computed import computing
 from tests.conformance.expectations import assert_refused, problem_of
 from tests.kit.computing_department import UNREADABLE
-from tests.kit.world import ADA_MATCH, ANSWER_SECONDS, NOBODY_MATCH, Asking, World
+from tests.kit.world import ADA, ADA_MATCH, ANSWER_SECONDS, NOBODY_MATCH, Asking, World
 
 
 def codes(world: World, body: Mapping[str, Any]) -> list[str]:
@@ -69,6 +69,14 @@ def test_of_many_at_once_no_more_ask_about_one_person_than_the_budget_has(world:
     # Another spelling is the same person; another person is not.
     spelt = {**ADA_MATCH, "family_name": "Testkase", "nino": "QQ123456D"}
     assert codes(world, world.body(asking, subject={"match": spelt})) == ["query_budget_spent"]
+    assert codes(world, world.body(asking, subject={"sub": world.citizen_sub()})) == []
+
+
+def test_a_spent_budget_does_not_tell_whom_a_sub_names(world: World) -> None:
+    asking = world.asking(conditions__queries_per_subject={"most": 1, "days": 30})
+    described = {"family_name": ADA.family_name, "birthdate": ADA.birthdate.isoformat(), "nino": "QQ123456C"}
+    codes(world, world.body(asking, subject={"match": described}))
+    assert codes(world, world.body(asking, subject={"match": described})) == ["query_budget_spent"]
     assert codes(world, world.body(asking, subject={"sub": world.citizen_sub()})) == []
 
 

@@ -223,6 +223,18 @@ def test_a_key_taken_away_while_the_department_answers_gets_nothing(world: World
     assert receipt_in(world, request, problem).fields_disclosed == ()
 
 
+def test_an_answer_to_a_key_taken_away_since_is_not_given_again(world: World) -> None:
+    taken = DecryptionKey.generate()
+    _set_keys(world, KEY, taken)
+    asking = sealed(world, pinned=taken, end_to_end={"keys": [taken.thumbprint]})
+    body, key = json.dumps(world.body(asking, fields=list(FIELDS))).encode(), str(uuid.uuid4())
+    first, again = (world.send(world.signed(body, key=key)) for _ in range(2))
+    assert (first.status, again.body) == (200, first.body)
+    _set_keys(world, KEY)
+    refused = world.send(world.signed(body, key=key))
+    assert (refused.status, json.loads(refused.body)["code"]) == (409, "answer_withdrawn")
+
+
 def test_the_key_that_comes_first_in_the_agreement_is_used(world: World) -> None:
     first, second = DecryptionKey.generate(), DecryptionKey.generate()
     _set_keys(world, KEY, second, first)

@@ -131,6 +131,14 @@ def test_who_does_not_fit_is_nobody(given: dict[str, Any]) -> None:
     assert find_match(asked(given), [BEN, ADA]) == UNKNOWN
 
 
+@pytest.mark.parametrize("invented", [{"nino": "AA000001A"}, {"nino_fragment": "0001"}])
+def test_a_number_that_the_department_does_not_have_finds_nobody(invented: dict[str, str]) -> None:
+    numberless = replace(ADA, nino=None)
+    honest = {**NUMBERLESS, "postcode": "BB1 1AA"}
+    assert find_match(asked(honest), [numberless]) == Matched(key=1, level="weak")
+    assert find_match(asked({**honest, **invented}), [numberless]) == UNKNOWN
+
+
 def test_without_a_family_name_and_a_date_of_birth_nobody_is_looked_for() -> None:
     for missing in ("family_name", "birthdate"):
         assert attributes_of({name: value for name, value in ASKED.items() if name != missing}) is None

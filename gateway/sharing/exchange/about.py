@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gateway.sharing.agreements.agreements import Agreement
+from gateway.sharing.exchange.people.subject_names import has_number
 from gateway.sharing.exchange.schemas import RecordRequest, SubjectByMatch
 
 MatchLevel = Literal["exact", "strong", "fair", "weak"]
 MATCH_LEVELS: tuple[MatchLevel, ...] = get_args(MatchLevel)
+NUMBERLESS: MatchLevel = "weak"
+"""Of somebody who was found by names alone."""
 _AREA = re.compile(r"[A-Z][0-9]{8}\Z")  # a GSS code of the Office for National Statistics
 
 
@@ -37,10 +40,14 @@ class Demands:
     """Where they must live: the consumer's own area, whose code is the member's."""
     match_level: str | None = None
     """How surely they must have been found at least."""
+    has_number: bool = False
+    """Whether the question has a number: whoever was found without it is somebody else."""
 
     def are_met_by(self, about: About) -> bool:
         """Tell whether this may be told of; what was not said is not met."""
         if self.area is not None and about.area != self.area:
+            return False
+        if self.has_number and about.match_level == NUMBERLESS:
             return False
         if self.match_level is None:
             return True
@@ -56,6 +63,7 @@ def demands_of(agreement: Agreement, request: RecordRequest) -> Demands:
     return Demands(
         area=agreement.consumer if conditions.own_area_only else None,
         match_level=conditions.minimum_match if described else None,
+        has_number=isinstance(request.subject, SubjectByMatch) and has_number(request.subject.attributes),
     )
 
 

@@ -33,7 +33,7 @@ from gateway.sharing.exchange.asked import Asked, TurnedAway, claim_nonce, rejec
 from gateway.sharing.exchange.asking import Asker, Fetched, Told
 from gateway.sharing.exchange.checks import plan_for
 from gateway.sharing.exchange.decisions import Judged, judge, may_ask
-from gateway.sharing.exchange.encryption import key_to_encrypt_to, still_readable
+from gateway.sharing.exchange.encryption import is_readable_again, key_to_encrypt_to, still_readable
 from gateway.sharing.exchange.errors import (
     AnswerExpired,
     AnswerWithdrawn,
@@ -210,7 +210,9 @@ class Broker:
             agreement_version=agreement.version,
             consumer=row.consumer,
             # A provider that is down would otherwise fail for everybody but those about whom nobody has to be asked.
-            subject=nobody() if settled else self._translator.for_provider(session, subject, provider=provider, at=now),
+            subject=nobody(like=request.subject)
+            if settled
+            else self._translator.for_provider(session, subject, provider=provider, at=now),
             handle=row.handle,
             plan=plan_for(request.fields, agreement.terms.checks),
             encrypt_to=encrypt_to,
@@ -226,7 +228,8 @@ class Broker:
             # As we opened it: whether it is open still is asked where it is closed, by compare-and-set.
             row = intent.exchange
             session.add(row)
-            agreement = locked(session, row, provider_client=intent.provider.client_id)
+            in_doubt = self._translator.references_in_doubt(asked.request.subject)
+            agreement = locked(session, row, provider_client=intent.provider.client_id, in_doubt=in_doubt)
             fetched = still_readable(
                 find_client(session, row.client_id),
                 still_believed(session, intent.provider, told),
@@ -307,7 +310,9 @@ class Broker:
             signed_with=signed_with,
             agreement=agreement,
             service=find_service(session, row.service),
-            subject=first.subject_after(fetched, described=isinstance(request.subject, SubjectByMatch)),
+            subject=first.subject_after(
+                fetched, asked=request.subject, in_doubt=self._translator.references_in_doubt(request.subject)
+            ),
             before=first.before,
             now=now,
         )
@@ -344,14 +349,23 @@ class Broker:
             body = self._retry_keys.unseal(row.answer, exchange=row.id, idempotency_key=asked.idempotency_key)
         if body is None or row.answer_status is None:
             return self._turn_away(session, asked, AnswerExpired(extensions=evidence), at=now)
-        refused = self._refused_again(session, row, asked, evidence, now=now) if row.state == "disclosed" else None
+        refused = None
+        if row.state == "disclosed":
+            refused = self._refused_again(session, row, asked, evidence, kept=body, now=now)
         if refused is not None:
             return refused
         self._registrar.record_repeat(session, row, at=now)
         return Reply(status=row.answer_status, body=body)
 
     def _refused_again(
-        self, session: Session, row: ExchangeRow, asked: Asked, evidence: Mapping[str, object], *, now: datetime
+        self,
+        session: Session,
+        row: ExchangeRow,
+        asked: Asked,
+        evidence: Mapping[str, object],
+        *,
+        kept: bytes,
+        now: datetime,
     ) -> Reply | TurnedAway | None:
         """Refuse to give once more what may be given no longer; None when it still may."""
         judged = self.judge_again(
@@ -360,7 +374,7 @@ class Broker:
         if isinstance(judged.decision, Deny):
             ending = Ending(outcome="refused", decision="deny", reasons=judged.decision.reasons)
             return self._registrar.refuse_retry(session, row, ending, inputs=judged.inputs, at=now)
-        if is_withdrawn(session, row):
+        if is_withdrawn(session, row) or not is_readable_again(find_client(session, row.client_id), kept):
             return self._turn_away(session, asked, AnswerWithdrawn(extensions=evidence), at=now)
         return None
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.policy.decision import SubjectFacts
+from gateway.sharing.exchange.about import NUMBERLESS
 from gateway.sharing.exchange.decisions import Before
 from gateway.sharing.exchange.minimise import MinimisedRecord
 from gateway.sharing.exchange.models import ExchangeRow
 from gateway.sharing.exchange.people.objections import list_lock
 from gateway.sharing.exchange.people.restrictions import subject_name
+from gateway.sharing.exchange.people.subject_names import has_number
 from gateway.sharing.exchange.provider_call import NoRecord, ProviderFailed
+from gateway.sharing.exchange.schemas import Subject, SubjectByMatch
 
 UNSAID = "unsaid"
 """The match level of a person of whom the provider does not say how surely they were found."""
@@ -55,21 +58,31 @@ class FirstDecision:
         return (*map(subject_name, self.references), *map(list_lock, self.heeded))
 
     def subject_after(
-        self, fetched: MinimisedRecord | NoRecord | ProviderFailed | None, *, described: bool
+        self,
+        fetched: MinimisedRecord | NoRecord | ProviderFailed | None,
+        *,
+        asked: Subject,
+        in_doubt: tuple[str, ...] = (),
     ) -> SubjectFacts:
         """Return what is known of the person once the provider was asked; `fetched` is None where that was before.
 
-        `described` tells whether they were named by attributes, so that there is a level.
+        Named by attributes, there is a level. Where none is said, nobody knows whether a number that was given was
+        compared: so the references `in_doubt` are looked up too.
         """
+        described = isinstance(asked, SubjectByMatch)
+        numbered = isinstance(asked, SubjectByMatch) and has_number(asked.attributes)
         reason = fetched.reason if isinstance(fetched, NoRecord) else None
         about = None if fetched is None or isinstance(fetched, ProviderFailed) else fetched.about
         level = self.match_level if about is None else about.match_level or UNSAID
         return SubjectFacts(
-            known=reason not in {"unknown", "ambiguous"},
+            # Whoever is found without the number that was given is not the person asked about.
+            known=reason not in {"unknown", "ambiguous"} and not (numbered and level == NUMBERLESS),
             withheld=reason == "withheld",
             # Who objected when the exchange was opened is not asked about, even if the objection ended since.
             objections=self.objections if reason == "objected" else (),
             in_consumer_area=about is None or about.area == self.consumer,
             match_level=level if described else None,
-            references=self.references,
+            references=tuple(
+                dict.fromkeys((*self.references, *(in_doubt if level == UNSAID else ()))),
+            ),
         )

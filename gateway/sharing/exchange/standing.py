@@ -12,13 +12,17 @@ from gateway.sharing.catalogue.services import find_service, service_name
 from gateway.sharing.exchange.asking import Fetched, Told
 from gateway.sharing.exchange.first_decision import FirstDecision
 from gateway.sharing.exchange.models import ExchangeRow
+from gateway.sharing.exchange.people.restrictions import subject_name
 from gateway.sharing.exchange.provider_call import ProviderFailed, failed
 from gateway.wire.keys import public_members
 
 
-def locked(session: Session, row: ExchangeRow, *, provider_client: str | None = None) -> Agreement | None:
+def locked(
+    session: Session, row: ExchangeRow, *, provider_client: str | None = None, in_doubt: Iterable[str] = ()
+) -> Agreement | None:
     """Return the agreement, and keep as it is all that a release rests on until this transaction ends.
 
+    `in_doubt` are references beside those of the first decision under which the person may be restricted.
     Whoever suspends or withdraws any of it does so before the decision that follows, or after the release.
     """
     held = [
@@ -26,6 +30,7 @@ def locked(session: Session, row: ExchangeRow, *, provider_client: str | None = 
         member_name(row.consumer),
         service_name(row.service),
         *FirstDecision.of(row).rests_on,
+        *map(subject_name, in_doubt),
         *([member_name(row.provider)] if row.provider else []),
         *([client_name(provider_client)] if provider_client else []),
         *([account_name(row.officer_account)] if row.officer_account else []),

@@ -5,8 +5,8 @@ nor an honest retry, and one that failed is given back. Counting and deciding ar
 ask about the same person take turns: together they ask no more than the agreement allows.
 
 A person is counted under each name by which they can be found (`subject_names.names_counted`), for all versions of an
-agreement together. Whoever names the same person in the other way, by names alone in place of a number or by `sub`,
-has as many questions once more, and no further.
+agreement together. Whoever names the same person by `sub` has as many questions once more, and no further: were the
+two counted together, a spent budget would tell whom a `sub` names.
 """
 
 from collections.abc import Sequence

@@ -45,13 +45,26 @@ def names_sought(description: Mapping[str, str]) -> tuple[Name, ...]:
 def names_counted(description: Mapping[str, str]) -> tuple[Name, ...]:
     """Return the names under which questions about this person are counted.
 
-    There are two ways to name a person, by a number or by names alone, and each is counted by itself: so asking in
-    another way gives at most as many questions once more.
+    Always by family name and date of birth too: a number can be invented, and each would have a budget of its own.
+    So people of one name and day of birth share a budget.
     """
     asked = attributes_of(description)
     if asked is None:
         return ()
-    return tuple(_numbers(asked)) or (_family(asked, numbered=True),)
+    return (*_numbers(asked), _family(asked, numbered=True))
+
+
+def names_in_doubt(description: Mapping[str, str]) -> tuple[Name, ...]:
+    """Return the further names of somebody who may have been found without the number that a question gave."""
+    asked = attributes_of(description)
+    if asked is None or not has_number(description):
+        return ()
+    return (_family(asked, numbered=True),)
+
+
+def has_number(description: Mapping[str, str]) -> bool:
+    """Tell whether a question describes a person by a number too, or a part of one."""
+    return "nino" in description or "nino_fragment" in description
 
 
 def description_of(account: Account) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """The person asked about: from the consumer's name for them to the provider's, with nothing shared between the two."""
 
+import string
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from secrets import token_urlsafe
+from datetime import date, datetime, timedelta
+from secrets import choice, randbelow, token_urlsafe
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,14 @@ from gateway.identity.accounts import Account, AccountKind, find_account_even_su
 from gateway.identity.caller import Caller
 from gateway.identity.pairwise import Pairwise
 from gateway.identity.subjects import SubjectReferences
-from gateway.sharing.exchange.people.subject_names import Name, description_of, names_counted, names_kept, names_sought
+from gateway.sharing.exchange.people.subject_names import (
+    Name,
+    description_of,
+    names_counted,
+    names_in_doubt,
+    names_kept,
+    names_sought,
+)
 from gateway.sharing.exchange.schemas import Subject, SubjectByMatch
 
 
@@ -80,7 +88,8 @@ class Translator:
             account=person.account_id,
             attributes=None,
             references=(reference, *self._references_of(names_sought(described))),
-            counted=(reference, *self._references_of(names_counted(described))),
+            # Not by what the account says: a budget shared with descriptions would tell whom a `sub` names.
+            counted=(reference,),
         )
 
     def references_kept(self, *, account: Account | None = None, description: Mapping[str, str]) -> tuple[str, ...]:
@@ -98,6 +107,11 @@ class Translator:
             references.extend(self._references_of(names_kept(known)))
         return tuple(dict.fromkeys(references))
 
+    def references_in_doubt(self, subject: Subject) -> tuple[str, ...]:
+        """Return under which further references to look where nobody says that the question's number was compared."""
+        described = subject.attributes if isinstance(subject, SubjectByMatch) else {}
+        return self._references_of(names_in_doubt(described))
+
     def _references_of(self, names: Iterable[Name]) -> tuple[str, ...]:
         return tuple(self._references.reference_of_attributes(name) for name in names)
 
@@ -113,9 +127,34 @@ class Translator:
         return {"sub": self._pairwise.sub_for(session, subject.account, sector=provider.sector, at=at)}
 
 
-def nobody() -> dict[str, str]:
-    """Return a name that nobody has, to ask a provider about where its answer would not matter but its failure does."""
-    return {"sub": token_urlsafe(32)}
+def nobody(*, like: Subject) -> dict[str, Any]:
+    """Return a name that nobody has, of the question's own form: same kind, same attributes, all of them random.
+
+    A provider is asked about it where its answer would not matter but its failure does.
+    """
+    if not isinstance(like, SubjectByMatch):
+        return {"sub": token_urlsafe(32)}
+    invented = _invented_person()
+    return {"match": {name: invented[name] for name in like.attributes}}
+
+
+def _invented_person() -> dict[str, str]:
+    digits = _random(string.digits, 6)
+    return {
+        "family_name": _random(string.ascii_lowercase, 12).capitalize(),
+        "given_name": _random(string.ascii_lowercase, 8).capitalize(),
+        "birthdate": (date(1930, 1, 1) + timedelta(days=randbelow(365 * 75))).isoformat(),
+        # HMRC NIM39110: no number with this prefix is ever given to anybody.
+        "nino": f"QQ{digits}{choice('ABCD')}",
+        "nino_fragment": digits[2:],
+        "access_code": _random(string.ascii_uppercase + string.digits, 12),
+        # The Office for National Statistics' pseudo postcodes, for those without one, begin so.
+        "postcode": f"ZZ99 {choice(string.digits)}{_random(string.ascii_uppercase, 2)}",
+    }
+
+
+def _random(letters: str, length: int) -> str:
+    return "".join(choice(letters) for _ in range(length))
 
 
 def _however_spelt(attributes: Mapping[str, str]) -> dict[str, str]:
