@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from gateway.errors import GatewayError
 
-LARGEST = 1024 * 1024
+LARGEST = 16 * 1024 * 1024
 TIMEOUT_SECONDS = 30.0
 FORM = "application/x-www-form-urlencoded"
 
@@ -86,13 +86,14 @@ class Connection:
         head, _, body = received.partition(b"\r\n\r\n")
         answer = Answer(status=int(head[9:12]), head=head, body=b"")
         length = int(answer.header("Content-Length") or 0)
-        while len(body) < length:
-            body += self._more(body)
+        whole = bytearray(body)
+        while len(whole) < length:
+            whole += self._more(whole)
         if answer.header("Connection").lower() == "close":
             self.close()
-        return Answer(status=answer.status, head=head, body=body)
+        return Answer(status=answer.status, head=head, body=bytes(whole))
 
-    def _more(self, so_far: bytes) -> bytes:
+    def _more(self, so_far: bytes | bytearray) -> bytes:
         assert self._socket is not None
         more = self._socket.recv(65536)
         if not more:
