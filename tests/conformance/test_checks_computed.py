@@ -20,7 +20,6 @@ from tests.conformance.computed import (
     AWARD_BAND,
     BAND,
     COMPUTED_THERE,
-    LIMIT,
     ask,
     computing,
     everything_logged,
@@ -28,7 +27,7 @@ from tests.conformance.computed import (
     everything_stored,
 )
 from tests.conformance.expectations import problem_of, receipt_in, watching
-from tests.kit.computing_department import AWARD, NOTE
+from tests.kit.computing_department import AWARD, LIMIT, NOTE
 from tests.kit.world import NOBODY_MATCH, World
 
 SECRET = [str(value) for value in (AWARD, LIMIT, BAND)]
