@@ -1,6 +1,6 @@
 """What asking gives: an answer, a refusal, or an error that says why there is neither."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,20 @@ class NotAnswered(GatewayError):
         self.code = code
         self.status = status
         self.problem = dict(problem)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What is wrong with the question, where the gateway says so: place and rule each, never a value."""
+        return tuple(_places(self.problem.get("errors")))
+
+
+def _places(problems: object, *path: str) -> Iterator[str]:
+    # Of what the gateway names, members lead to members, and in the end to a list of sentences.
+    if isinstance(problems, dict):
+        for name, inner in problems.items():
+            yield from _places(inner, *path, str(name))
+    for sentence in problems if isinstance(problems, list) else ():
+        yield f"{'.'.join(path)}: {sentence}"
 
 
 class AnswerNotBelievable(GatewayError):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import GatewayError, Kind
-from gateway.sdk.commands import ask, keys, serve_table, verify
+from gateway.sdk.answers import NotAnswered
+from gateway.sdk.commands import ask, keys, serve_table, token, verify
 from gateway.sdk.commands.client_settings import SettingsInvalid
 from gateway.sdk.commands.printing import complain
+from gateway.sdk.metadata import GatewayUnreachable
 
 UNUSABLE, NO_ANSWER = 2, 3
 
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs: Any = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for verb in (ask, serve_table, verify, keys):
+    for verb in (ask, token, serve_table, verify, keys):
         verb.add(verbs)
     options = parser.parse_args(arguments)
     try:
@@ -47,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(error))
         return UNUSABLE
     except GatewayError as error:
-        complain(f"{error.code}: {error.public}")
+        # Of what cannot be reached the address is said too; there is nobody else whom it would tell anything.
+        complain(f"{error.code}: {error if isinstance(error, GatewayUnreachable) else error.public}")
+        for place in error.places if isinstance(error, NotAnswered) else ():
+            complain(f"  {place}")
         return NO_ANSWER if error.kind == Kind.UPSTREAM else UNUSABLE
     except OSError as error:
         complain(f"{error.filename or error.__class__.__name__}: {error.strerror or error}")

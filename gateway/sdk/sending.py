@@ -58,7 +58,7 @@ class Sender:
                 response = self._post(request)
             except requests.RequestException as error:
                 if last:
-                    raise GatewayUnreachable(detail=type(error).__name__) from error
+                    raise GatewayUnreachable(detail=f"{request.target_uri}: {type(error).__name__}") from error
             else:
                 if last or not self.worth_another_try(request, response):
                     return request, response

@@ -34,7 +34,7 @@ def sign_in(
     """Return the access token of whoever signs in at the address that `show` is given.
 
     `redirect_uri` is registered for the client: plain http on loopback, with a port that is free. Raises `NotSignedIn`,
-    and as `TokenEndpoint.token`; `OSError` where the port is taken.
+    also where the port is taken, and as `TokenEndpoint.token`.
     """
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in LOOPBACK or parts.port is None:
@@ -71,7 +71,10 @@ class _Listener(HTTPServer):
     """Waits on loopback for the one request that brings the answer with our `state`; everything else is not found."""
 
     def __init__(self, port: int, *, path: str, state: str) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise NotSignedIn(f"Port {port} of this machine cannot be listened at: {error.strerror}") from error
         self.path, self.state = path, state
         self.answer: dict[str, str] | None = None
 

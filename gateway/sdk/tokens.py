@@ -86,7 +86,7 @@ class TokenEndpoint:
                 body = body_of(answer, most=MAX_DOCUMENT_BYTES)
                 return HttpResponse(status=answer.status_code, headers=answer.headers, body=body)
         except requests.RequestException as error:
-            raise GatewayUnreachable(detail=type(error).__name__) from error
+            raise GatewayUnreachable(detail=f"{metadata.token_endpoint}: {type(error).__name__}") from error
 
     def _authentication(self, metadata: Metadata, now: datetime) -> dict[str, str]:
         if self.by_certificate:

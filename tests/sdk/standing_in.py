@@ -144,7 +144,7 @@ class StandIn:
         return self.sign(HttpResponse(status=403, body=json.dumps(body).encode()), request, binding=binding)
 
     def problem(
-        self, request: HttpRequest, status: int, code: str, headers: Mapping[str, str] | None = None, **members: str
+        self, request: HttpRequest, status: int, code: str, headers: Mapping[str, str] | None = None, **members: object
     ) -> HttpResponse:
         """An error, signed; without a receipt unless it is among the `members`."""
         body = json.dumps({"code": code, "title": code, "status": status, **members}).encode()

@@ -1,6 +1,7 @@
 """`gateway-client` teaches, says plainly what is missing, and keeps secrets and people off the screen and the disk."""
 
 import json
+import socket
 import stat
 import threading
 from collections.abc import Callable
@@ -12,11 +13,13 @@ import requests
 
 from gateway.clock import Clock
 from gateway.sdk.cli import main
-from gateway.sdk.commands import ask
+from gateway.sdk.commands import ask, officers, serve_table, token
 from gateway.sdk.commands.client_settings import DEFAULT_FILE, ClientSettings
 from gateway.sdk.consumer import Consumer
 from gateway.sdk.signing_in import NotSignedIn, sign_in
+from gateway.sdk.table_mapping import MappingInvalid
 from gateway.sdk.tokens import TokenEndpoint
+from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from gateway.wire.sealed_disclosures import DecryptionKey
 from gateway.wire.signer import PrivateKeySigner
 from tests.kit.clock import FrozenClock
@@ -120,6 +123,52 @@ def test_no_document_is_written_where_the_gateway_says(folder: Path, gateway: St
     assert sorted(folder.rglob("*")) == before
 
 
+def test_what_is_wrong_with_a_question_is_told_by_its_place(
+    folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = {"subject": {"match": ["birth is not used here."]}, "fields": {"1": ["Not a valid\x1b string."]}}
+    gateway.respond = lambda request: gateway.problem(request, 422, "invalid_request", errors=problems)
+    assert main([*QUESTION, "--match", "birth=1988-13-45"]) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert told[1:] == ["  subject.match: birth is not used here.", "  fields.1: Not a valid\\x1b string."]
+    assert "1988" not in "".join(told)
+
+
+def test_an_attribute_is_given_once(folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUESTION, "--match", "nino=QQ123456C", "--match", "nino=QQ654321A"]) == 2
+    assert "QQ" not in capsys.readouterr().err
+    assert gateway.requests == []
+
+
+def test_a_lost_answer_is_asked_for_again_as_the_command_says(
+    folder: Path, gateway: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gateway.sdk.sending.time.sleep", lambda _seconds: None)
+
+    def lost(_request: HttpRequest) -> HttpResponse:
+        return HttpResponse(status=502, headers={}, body=b"a proxy's page")
+
+    gateway.respond = lost
+    assert main([*QUESTION, "--subject", "person.json"]) == 3
+    _why, again, unreachable = capsys.readouterr().err.splitlines()
+    assert unreachable.startswith("gateway_unreachable: ")
+    gateway.respond = None
+    assert main([*QUESTION, "--subject", "person.json", *again.split()]) == 0
+    first, last = gateway.requests[0], gateway.requests[-1]
+    assert first.body == last.body
+    assert first.headers["Idempotency-Key"] == last.headers["Idempotency-Key"]
+    # One without the other would be another question under the same key.
+    assert main([*QUESTION, "--subject", "person.json", again.split()[0]]) == 2
+
+
+def test_whoever_forgets_to_sign_in_is_told_so(
+    folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.respond = lambda request: gateway.problem(request, 400, "unauthorized_client")
+    assert main([*QUESTION, "--subject", "person.json"]) == 3
+    assert "--sign-in" in capsys.readouterr().err
+
+
 def test_a_value_that_was_signed_writes_no_lines_of_its_own(
     folder: Path, gateway: StandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +255,7 @@ def test_a_key_for_encryption_reads_what_is_meant_for_it(folder: Path, capsys: p
     assert (public["use"], public["kid"]) == ("enc", key.thumbprint)
 
 
-@pytest.mark.parametrize("verb", [[], ["ask"], ["serve-table"], ["verify"], ["keys"], ["keys", "new"]])
+@pytest.mark.parametrize("verb", [[], ["ask"], ["token"], ["serve-table"], ["verify"], ["keys"], ["keys", "new"]])
 def test_every_command_explains_itself(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*verb, "--help"])
@@ -218,6 +267,36 @@ def test_every_command_explains_itself(verb: list[str], capsys: pytest.CaptureFi
 # --- Signing in
 
 
+def test_a_token_is_its_owners_alone_and_written_over_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(token, "officers_token", lambda _settings, *, redirect_uri: f"for {redirect_uri}")
+    command = ["token", "--sign-in", "http://localhost:8003/", "-o"]
+    assert main([*command, "officer.token"]) == 0
+    assert (folder / "officer.token").read_text() == "for http://localhost:8003/\n"
+    assert stat.S_IMODE((folder / "officer.token").stat().st_mode) == 0o600
+    key = (folder / "portal.pem").read_bytes()
+    assert main([*command, "portal.pem"]) == 2
+    assert (folder / "portal.pem").read_bytes() == key
+    assert "for http" not in "".join(capsys.readouterr())
+
+
+def test_a_port_that_is_taken_is_named(gateway: StandIn, clock: FrozenClock) -> None:
+    endpoint = TokenEndpoint(documents=gateway.documents(), client_id=CLIENT, signer=PrivateKeySigner.generate("ES256"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(NotSignedIn, match=f"Port {port} "):
+            sign_in(endpoint, redirect_uri=f"http://localhost:{port}/", show=print, clock=clock)
+
+
+def test_a_table_is_not_said_to_be_served_where_it_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(MappingInvalid, match=address):
+            serve_table.require_free(address)
+    serve_table.require_free(address)
+
+
 def test_the_address_to_sign_in_at_is_the_gateways_own_and_steers_no_terminal(
     folder: Path, gateway: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,7 +304,7 @@ def test_the_address_to_sign_in_at_is_the_gateways_own_and_steers_no_terminal(
         show(endpoint.documents.authorization_endpoint(clock.now()))
         return "an-officers-token"
 
-    monkeypatch.setattr(ask, "sign_in", shown)
+    monkeypatch.setattr(officers, "sign_in", shown)
     monkeypatch.setattr(ClientSettings, "documents", lambda _settings: gateway.documents())
     sign_in_too = [*QUESTION, "--subject", "person.json", "--sign-in", "http://localhost:8003/callback"]
     gateway.stated["authorization_endpoint"] = f"{ISSUER}/authorize\x1b[2J\nSign in at https://another.example/"

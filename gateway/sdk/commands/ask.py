@@ -2,20 +2,19 @@
 
 import argparse
 import json
+import secrets
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.clock import SystemClock
 from gateway.sdk.commands.client_settings import ClientSettings, SettingsInvalid, add_options, settings_from
 from gateway.sdk.commands.environment import environment
-from gateway.sdk.commands.printing import complain, in_one_line, say
-from gateway.sdk.consumer import Answer, Consumer, Refusal
-from gateway.sdk.keys import signer_from
-from gateway.sdk.possession import DPoPKey
-from gateway.sdk.signing_in import sign_in
-from gateway.sdk.tokens import TokenEndpoint
+from gateway.sdk.commands.officers import ADDRESS_HELP, officers_token
+from gateway.sdk.commands.printing import complain, say
+from gateway.sdk.consumer import Answer, Consumer, NotAnswered, Refusal
+from gateway.sdk.metadata import GatewayUnreachable
 
 TOKEN_VARIABLE = "GATEWAY_CLIENT_TOKEN"  # noqa: S105 - the variable's name
 ANSWERED, REFUSED = 0, 1
@@ -69,11 +68,13 @@ def add(verbs: Any) -> None:
     officer.add_argument(
         "--sign-in",
         metavar="ADDRESS",
-        help="sign in with the browser; ADDRESS is a registered redirect URI on localhost",
+        help=ADDRESS_HELP,
     )
     parser.add_argument(
         "--documents", type=Path, metavar="FOLDER", help="fetch the documents beside the answer into this folder"
     )
+    parser.add_argument("--idempotency-key", metavar="UUID", help="ask for a lost answer again: what was shown then")
+    parser.add_argument("--salt", metavar="TEXT", help="and its salt")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     add_options(parser)
     parser.set_defaults(run=run)
@@ -83,7 +84,10 @@ def run(options: argparse.Namespace) -> int:
     """Ask, and show what was answered."""
     settings = settings_from(options)
     subject = _subject(options)
-    answer = Consumer(
+    if bool(options.idempotency_key) != bool(options.salt):
+        raise SettingsInvalid("--idempotency-key and --salt belong together: give both, as they were shown")
+    token = _token(options, settings)
+    consumer = Consumer(
         settings.issuer,
         settings.client,
         settings.key,
@@ -93,20 +97,40 @@ def run(options: argparse.Namespace) -> int:
         receipts=settings.receipts,
         decryption=[settings.decryption_key] if settings.decryption_key else [],
         encrypted=settings.encrypted,
-    ).ask(
-        service=options.service,
-        purpose=options.purpose,
-        subject=subject,
-        fields=options.fields,
-        case_reference=options.case_reference,
-        access_token=_token(options, settings),
     )
+    answer = _asked(consumer, options, subject=subject, token=token)
     (_show_json if options.json else _show)(answer)
     if options.documents is not None and isinstance(answer, Answer):
         _fetch_documents(answer, options.documents)
     if settings.receipts is not None and not options.json:
         say(f"kept in {settings.receipts / answer.exchange}.json")
     return ANSWERED if isinstance(answer, Answer) else REFUSED
+
+
+def _asked(
+    consumer: Consumer, options: argparse.Namespace, *, subject: Mapping[str, Any], token: str | None
+) -> Answer | Refusal:
+    idempotency_key, salt = options.idempotency_key or str(uuid.uuid4()), options.salt or secrets.token_urlsafe(16)
+    try:
+        return consumer.ask(
+            service=options.service,
+            purpose=options.purpose,
+            subject=subject,
+            fields=options.fields,
+            case_reference=options.case_reference,
+            access_token=token,
+            idempotency_key=idempotency_key,
+            salt=salt,
+        )
+    except GatewayUnreachable:
+        complain("The answer may only be lost. To ask for it again, give the same question, and with it:")
+        # With an equals sign: a salt may begin with a hyphen.
+        complain(f"  --idempotency-key={idempotency_key} --salt={salt}")
+        raise
+    except NotAnswered as error:
+        if token is None and error.code == "unauthorized_client":
+            complain(f"An officer asks: give --sign-in, --token-file or {TOKEN_VARIABLE}.")
+        raise
 
 
 def _fetch_documents(answer: Answer, folder: Path) -> None:
@@ -124,7 +148,10 @@ def _subject(options: argparse.Namespace) -> Mapping[str, Any]:
         pairs = [item.partition("=") for item in options.match]
         if not all(name and value for name, _equals, value in pairs):
             raise SettingsInvalid("--match takes NAME=VALUE, such as --match family_name=Testcase")
-        return {"match": {name: value for name, _equals, value in pairs}}
+        described = {name: value for name, _equals, value in pairs}
+        if len(described) < len(pairs):
+            raise SettingsInvalid("--match gives each attribute once")
+        return {"match": described}
     text = sys.stdin.read() if options.subject == "-" else Path(options.subject).read_text(encoding="utf-8")
     try:
         subject = json.loads(text)
@@ -137,17 +164,7 @@ def _subject(options: argparse.Namespace) -> Mapping[str, Any]:
 
 def _token(options: argparse.Namespace, settings: ClientSettings) -> str | None:
     if options.sign_in:
-        endpoint = TokenEndpoint(
-            documents=settings.documents(),
-            client_id=settings.client,
-            signer=signer_from(settings.key),
-            key=DPoPKey(signer_from(settings.dpop_key)) if settings.dpop_key else None,
-        )
-
-        def show(address: str) -> None:
-            print(f"Sign in as an officer at this address:\n\n{in_one_line(address)}\n", file=sys.stderr, flush=True)
-
-        return sign_in(endpoint, redirect_uri=options.sign_in, show=show, clock=SystemClock())
+        return officers_token(settings, redirect_uri=options.sign_in)
     if options.token_file:
         return str(options.token_file.read_text(encoding="utf-8").strip())
     return environment().get(TOKEN_VARIABLE)

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -105,11 +106,24 @@ def _become_server(options: argparse.Namespace) -> NoReturn:
     ]
     if options.tls_certificate and options.tls_key:
         arguments += [f"--certfile={options.tls_certificate}", f"--keyfile={options.tls_key}"]
+    require_free(options.listen)
     say(f"listening at {options.listen}")
     sys.stdout.flush()
     state = str(options.state.resolve()) if options.state else ""
     target = f"{__name__}:served({str(options.file.resolve())!r}, {state!r})"
     os.execv(server, [server, *arguments, target])  # noqa: S606 - gunicorn, with arguments of our own
+
+
+def require_free(address: str) -> None:
+    """Refuse an address of a host and port where another listens; raises `MappingInvalid`."""
+    host, _colon, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal():
+        return  # gunicorn knows other ways to write where to listen, and says itself what is wrong with them
+    try:
+        socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except (OSError, OverflowError) as error:
+        raise MappingInvalid(f"{address} cannot be listened at: {error}") from error
 
 
 def provider_of(file: ProviderFile, *, state: Path | None = None) -> Provider:
