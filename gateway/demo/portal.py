@@ -301,7 +301,8 @@ def _desk_app(desk: Desk, keys_dir: Path, *, issuer: str, origin: str, ca_file: 
 
 def _not_answered(error: GatewayError) -> tuple[str, int]:
     log.warning("not answered", code=error.code)
-    return _message("The department did not answer", error.public, "Try again in a few minutes.", status=502)
+    # What the gateway says is for whoever wrote the system: an officer has no Idempotency-Key to change.
+    return _message("The department did not answer", "Try again in a minute.", status=502)
 
 
 def _not_signed_in() -> tuple[str, int]:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo.browser import PageRefused
 from gateway.demo.layout import BLACKBURN
 from gateway.demo.people import OFFICERS
 from gateway.demo.sandbox import OUTCOMES, VALUES, twin_of
+from gateway.demo.sandbox_agreements import DEVELOPER
 from gateway.demo.world import open_sandbox
 from gateway.directory.members import find_client, record_client
 from gateway.sdk.consumer import Answer, NotAnswered
 from gateway.sharing.agreements.agreements import list_agreements, versions_of
 from gateway.sharing.catalogue.service_files import load_services
 from gateway.sharing.catalogue.services import find_service, record_service
+from tests.demo.desks import officer_of
 from tests.kit.policies import POLICIES
 from tests.kit.world import World
 
@@ -144,3 +147,22 @@ def test_the_developers_page_has_every_outcome_and_twin_in_the_codes_own_words()
     rows = dict(re.findall(r"^\| `([A-Z][a-z]+)` \| (.+?) \|$", text, flags=re.MULTILINE))
     assert rows == {outcome.family_name: outcome.brings for outcome in OUTCOMES}
     assert all(f"`{twin_of(service)}`" in text for service in VALUES)
+
+
+def test_an_officer_whose_question_failed_is_told_in_an_officers_words(sandbox: World) -> None:
+    officer = officer_of(sandbox, BLACKBURN, DEVELOPER)
+    described = {"family_name": "Malformed", "birthdate": "1980-01-01", "nino": "QQ000000A"}
+    with pytest.raises(PageRefused):
+        officer.ask("sandbox-free-school-meals", ["eligible"], described)
+    assert "Try again in a minute." in officer.browser.text.splitlines()
+    assert "Idempotency-Key" not in officer.browser.text
+
+
+def test_the_developers_page_has_the_role_that_each_twin_asks_for(sandbox: World) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    with sandbox.gateway.database.read() as session:
+        agreements = [each.terms for each in list_agreements(session) if each.terms.reference.startswith("SBX-")]
+    assert agreements
+    for terms in agreements:
+        [role] = set(terms.conditions.roles) - {DEVELOPER}
+        assert f"| `{terms.service}` | `{role}` |" in page

@@ -129,22 +129,38 @@ def test_a_developer_asks_a_first_question(world: World, tmp_path: Path) -> None
     reader.operate(reader.block("register", "my-system"))
     open_sandbox(world.tools, world.layout)  # as the demonstration does when it starts
 
-    with reader.started(reader.block("run", "first-question")) as asking:
-        assert asking.stderr is not None
-        address = next(line.strip() for line in iter(asking.stderr.readline, "") if line.startswith("http"))
-        browser = world.signed_in_browser(world.officer(roles=("benefits-officer",)))
-        assert "close this page" in browser.open(address)
-        told, complaints = asking.communicate(timeout=30)
-    assert asking.returncode == 0, complaints
+    browser = world.signed_in_browser(world.officer(roles=("benefits-officer",)))
+
+    def signed_in(command: str) -> str:
+        with reader.started(command) as shell:
+            assert shell.stderr is not None
+            address = next(line.strip() for line in iter(shell.stderr.readline, "") if line.startswith("http"))
+            assert "close this page" in browser.open(address)
+            told, complaints = shell.communicate(timeout=30)
+        assert shell.returncode == 0, complaints
+        return told
+
+    told = signed_in(reader.block("run", "first-question"))
     assert re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", told) == reader.block("shows", "first-question")
 
-    token = world.tokens(world.officer(roles=("benefits-officer",)))["access_token"]
-    refused = reader.run("python ask.py", GATEWAY=world.issuer, OFFICERS_TOKEN=token)
+    signed_in(reader.block("run", "token"))
+    assert reader.run("python ask.py") == "eligible\n"
+    program = reader.folder / "ask.py"
+    (program.parent / "wrong.py").write_text(program.read_text().replace('"birthdate"', '"born"'))
+    assert "subject.match.born: Unknown field." in reader.run("python wrong.py")
+    kept = reader.folder / "var" / "officer.token"
     # This token is the portal's: a system asks with tokens of its own alone.
-    assert refused.startswith("not answered: ")
+    kept.write_text(world.tokens(world.officer(roles=("benefits-officer",)))["access_token"])
+    assert reader.run("python ask.py").startswith("not answered: ")
 
     proved = reader.run(reader.block("run", "verify"))
     assert "ok  4 disclosure: the receipt names this record and its fields: eligible, tier" in proved
+
+
+@pytest.mark.any_database
+def test_an_officer_who_may_ask_every_twin_is_made_as_the_document_says(world: World, tmp_path: Path) -> None:
+    reader = Reader(document="sandbox.md", world=world, folder=tmp_path)
+    assert "dev@blackburn.example" in reader.operate(reader.block("operator", "developer"))
 
 
 @pytest.fixture
