@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.clock import SystemClock
 from gateway.demo.layout import BLACKBURN, DWP, PORTAL_CLIENT, SERVICE
-from gateway.sharing.agreements.lifecycle import suspend_agreement
 from gateway.signing.signing_keys import Purpose
 from gateway.wire.jws import issue_jwt, unverified_claims
 from tests.conformance.expectations import assert_refused
@@ -70,16 +68,7 @@ def test_a_draft_that_a_member_has_not_signed(world: World, signed_by: tuple[str
 
 def test_a_suspended_agreement(world: World) -> None:
     asking = world.asking()
-    with world.gateway.database.write() as session:
-        suspend_agreement(
-            session,
-            asking.reference,
-            asking.version,
-            audit=world.gateway.audit,
-            by="tests",
-            reason="a test",
-            at=SystemClock().now(),
-        )
+    world.suspend(asking)
     assert_refused(world, world.signed(world.body(asking)), "agreement_suspended")
 
 

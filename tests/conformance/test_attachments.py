@@ -20,7 +20,7 @@ from gateway.clock import SystemClock
 from gateway.demo.layout import PROVIDER_CLIENT
 from gateway.directory.members import find_client, record_client
 from gateway.sdk.answers import NotAnswered
-from gateway.sharing.agreements.lifecycle import resume_agreement, suspend_agreement
+from gateway.sharing.agreements.lifecycle import resume_agreement
 from gateway.sharing.exchange.documents.releasing import LOOK_EVERY
 from gateway.sharing.exchange.documents.sweeping import purge_attachments, sweep_spool
 from gateway.sharing.exchange.models import AttachmentRow, ExchangeRow
@@ -224,7 +224,7 @@ def test_asking_for_the_head_alone_uses_nothing_up(world: World) -> None:
 def test_an_agreement_suspended_before_the_document_is_fetched(world: World, tmp_path: Path) -> None:
     asking = attached(world)
     letter = ask(world, asking).attachments[FIELD]
-    suspend(world, asking)
+    world.suspend(asking)
     with watching(world) as watched, pytest.raises(NotAnswered) as refused:
         letter.save(tmp_path / "letter.pdf")
     assert refused.value.code == "refused"
@@ -242,7 +242,7 @@ def test_an_agreement_suspended_while_the_department_sends_the_document(world: W
     asking = attached(world, "gated", size=size, answer_seconds=20.0)
     request = world.signed(world.body(asking, fields=["eligible", FIELD]))
     with while_spooling(world, asking, request) as (exchange, answer):
-        suspend(world, asking)
+        world.suspend(asking)
         (world.gates / f"open-document-{size}").touch()
         response = answer.result(timeout=30)
     assert problem_of(world, request, response)["code"] == "refused"
@@ -257,7 +257,7 @@ def test_an_agreement_suspended_while_the_document_is_being_sent(world: World) -
     request = request_for(world, letter.address, key=letter.idempotency_key)
     with reading_slowly(world, request) as response:
         assert response.read(1000) == document(TEN_MEGABYTES)[:1000]
-        suspend(world, asking)
+        world.suspend(asking)
         time.sleep(LOOK_EVERY + 0.2)  # what is looked at again is looked at after this time, by its own clock
         # What was under way in the buffers of both machines could not be called back.
         with pytest.raises(http.client.IncompleteRead):
@@ -353,19 +353,6 @@ def told_of(world: World, address: str) -> tuple[int, str]:
     request = request_for(world, address)
     problem = problem_of(world, request, world.send(request))
     return problem["status"], problem["code"]
-
-
-def suspend(world: World, asking: Asking) -> None:
-    with world.gateway.database.write() as session:
-        suspend_agreement(
-            session,
-            asking.reference,
-            asking.version,
-            audit=world.gateway.audit,
-            by="tests",
-            reason="a test",
-            at=SystemClock().now(),
-        )
 
 
 def resume(world: World, asking: Asking) -> None:

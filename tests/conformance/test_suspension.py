@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from gateway.clock import SystemClock
 from gateway.identity.accounts import suspend_account
-from gateway.sharing.agreements.lifecycle import resume_agreement, suspend_agreement
+from gateway.sharing.agreements.lifecycle import resume_agreement
 from gateway.sharing.exchange.people.restrictions import record_restriction
 from tests.conformance.expectations import (
     assert_closed_without_a_record,
@@ -22,15 +22,7 @@ from tests.kit.world import ADA_MATCH, Asking, World
 
 
 def suspended(world: World, session: Session, asking: Asking) -> None:
-    suspend_agreement(
-        session,
-        asking.reference,
-        asking.version,
-        audit=world.gateway.audit,
-        by="tests",
-        reason="a test",
-        at=SystemClock().now(),
-    )
+    world.suspend(asking, session)
 
 
 def resumed(world: World, session: Session, asking: Asking) -> None:

@@ -26,7 +26,6 @@ from gateway.directory.members import (
 from gateway.identity.accounts import account_name, reinstate_account, suspend_account
 from gateway.identity.models import AccountRow
 from gateway.release_lock import wait_for_releases
-from gateway.sharing.agreements.lifecycle import suspend_agreement
 from gateway.sharing.catalogue.services import find_service, record_service
 from gateway.sharing.exchange.people.restrictions import record_restriction
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
@@ -121,15 +120,7 @@ class Withdrawal:
 
 
 def suspended(session: Session, world: World, _asker: Asker, asking: Asking) -> None:
-    suspend_agreement(
-        session,
-        asking.reference,
-        asking.version,
-        audit=world.gateway.audit,
-        by="tests",
-        reason="a test",
-        at=SystemClock().now(),
-    )
+    world.suspend(asking, session)
 
 
 def withdrawn_service(session: Session, _world: World, _asker: Asker, asking: Asking) -> None:

@@ -15,9 +15,7 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import delete, select
 
 from gateway.audit.models import NoiseRow
-from gateway.clock import SystemClock
 from gateway.demo.browser import Browser
-from gateway.sharing.agreements.lifecycle import suspend_agreement
 from gateway.wire.message_signatures import HttpRequest, HttpResponse
 from tests.conformance.while_answering import exchange_asked
 from tests.faults.pressure import (
@@ -32,7 +30,7 @@ from tests.faults.visits import visited_all_the_while
 from tests.kit.nodes import Node, Replicated, Topology, replicated_postgresql, running_nodes
 from tests.kit.processes import processes
 from tests.kit.tls import TestAuthority
-from tests.kit.world import Asking, World
+from tests.kit.world import Asking
 
 pytestmark = [pytest.mark.prove, pytest.mark.postgresql, pytest.mark.timeout(300)]
 
@@ -117,7 +115,7 @@ def test_a_retry_at_the_other_node_gets_the_original_answer_until_it_is_permitte
     assert (first.status, again.status, again.body) == (200, 200, first.body)
     another = _sent_to(other, request=world.signed(world.body(asking), key=key))
     assert (another.status, json.loads(another.body)["code"]) == (422, "idempotency_key_reused")
-    _suspend(world, asking)
+    world.suspend(asking)
     for node in (one, other):
         refused = _sent_to(node, request=world.signed(body, key=key))
         assert [rule["code"] for rule in json.loads(refused.body)["rules"]] == ["agreement_suspended"]
@@ -133,7 +131,7 @@ def test_what_is_suspended_while_one_node_waits_for_the_provider_is_released_by_
         exchange = exchange_asked(world, asking)
         running = _sent_to(other, request=world.signed(body, key=key))
         assert (running.status, json.loads(running.body)["code"]) == (409, "still_running")
-        _suspend(world, asking)
+        world.suspend(asking)
         world.open_gate(asking)
         refused = answer.result(timeout=30)
     again = _sent_to(other, request=world.signed(body, key=key))
@@ -146,19 +144,6 @@ def _sent_to(node: Node, *, request: HttpRequest) -> HttpResponse:
     path = urlsplit(request.target_uri).path
     answer = requests.post(node.address + path, data=request.body, headers=dict(request.headers), timeout=30)
     return HttpResponse(status=answer.status_code, headers=answer.headers, body=answer.content)
-
-
-def _suspend(world: World, asking: Asking) -> None:
-    with world.gateway.database.write() as session:
-        suspend_agreement(
-            session,
-            asking.reference,
-            asking.version,
-            audit=world.gateway.audit,
-            by="tests",
-            reason="a test",
-            at=SystemClock().now(),
-        )
 
 
 def test_nodes_are_restarted_one_after_the_other_and_no_request_fails(topology: Topology) -> None:

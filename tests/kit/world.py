@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pyotp
 import requests
+from sqlalchemy.orm import Session
 
 from gateway.app import Gateway, assemble
 from gateway.audit.recorded import RecordedEvent, find_events, oldest_unpublished
@@ -35,7 +36,7 @@ from gateway.identity.security_codes import generate_code_secret
 from gateway.sdk.consumer import ASSERTION_TYPE, Consumer
 from gateway.settings import Settings
 from gateway.sharing.agreements.agreement_files import load_agreement
-from gateway.sharing.agreements.lifecycle import import_agreement
+from gateway.sharing.agreements.lifecycle import import_agreement, suspend_agreement
 from gateway.sharing.agreements.schemas import read_agreement
 from gateway.sharing.agreements.signatures import sign_agreement
 from gateway.sharing.catalogue.services import find_service, record_service
@@ -326,6 +327,22 @@ class World:
                 at=now,
             )
         return asking
+
+    def suspend(self, asking: Asking, session: Session | None = None) -> None:
+        """Suspend an agreement: in this session, or at once."""
+        if session is None:
+            with self.gateway.database.write() as own:
+                self.suspend(asking, own)
+            return
+        suspend_agreement(
+            session,
+            asking.reference,
+            asking.version,
+            audit=self.gateway.audit,
+            by="tests",
+            reason="a test",
+            at=SystemClock().now(),
+        )
 
     def open_gate(self, asking: Asking) -> None:
         """Let the gated department answer."""
