@@ -117,6 +117,8 @@ def witnessed(start_world: StartWorld, tmp_path_factory: pytest.TempPathFactory)
 
 def test_a_log_whose_witnesses_come_and_go_is_published_under_its_policy_or_waits(witnessed: Witnessed) -> None:
     world, asking, load = witnessed.world, witnessed.world.asking(), Load()
+    # What the world was made of is in the log, and some of it is older than the delay that was promised.
+    wait_until_ready(world)
     token = world.officer_token()
     first, second, _third = witnessed.witnesses
 
