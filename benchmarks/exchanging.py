@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urljoin
 
 from benchmarks.connection import Answer, Connection, one_each
 from benchmarks.department import LARGE, MEDIA_TYPE, SIZES, SMALL
@@ -63,11 +64,12 @@ class Council:
         )
 
     def fetch(self, href: str) -> bytes:
-        """The bytes of a signed request for an attachment."""
+        """The bytes of a signed request for an attachment; `href` is relative to where was asked."""
+        address = urljoin(self.world.exchanges, href)
         signed = sign_request(
             HttpRequest(
                 method="GET",
-                target_uri=href,
+                target_uri=address,
                 headers={"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(uuid.uuid4())},
             ),
             signer=self.world.signer(PORTAL_CLIENT),
@@ -77,7 +79,7 @@ class Council:
             tag=EXCHANGE_TAG,
         )
         return Connection(self.world.issuer).built(
-            "GET", href.removeprefix(self.world.issuer), headers=dict(signed.headers)
+            "GET", address.removeprefix(self.world.issuer), headers=dict(signed.headers)
         )
 
     def question(self) -> bytes:
