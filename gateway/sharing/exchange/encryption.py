@@ -2,7 +2,9 @@
 
 import json
 
-from gateway.directory.members import Client, Jwk
+from sqlalchemy.orm import Session
+
+from gateway.directory.members import Client, Jwk, find_client
 from gateway.errors import GatewayError
 from gateway.sharing.agreements.terms import EndToEnd
 from gateway.sharing.exchange.asking import Fetched
@@ -35,10 +37,11 @@ def is_readable_again(client: Client | None, kept: bytes) -> bool:
     return not parts
 
 
-def still_readable(client: Client | None, fetched: Fetched, *, encrypted_to: Jwk | None) -> Fetched:
+def still_readable(session: Session, client_id: str, fetched: Fetched, *, encrypted_to: Jwk | None) -> Fetched:
     """Return what was fetched, unless the key it is encrypted to was taken away from the client since."""
     if not isinstance(fetched, MinimisedRecord) or encrypted_to is None:
         return fetched
+    client = find_client(session, client_id)
     if client is None or encrypted_to not in client.encryption_keys:
         return failed("encryption_key_missing", "before the release")
     return fetched

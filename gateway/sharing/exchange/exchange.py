@@ -231,7 +231,8 @@ class Broker:
             in_doubt = self._translator.references_in_doubt(asked.request.subject)
             agreement = locked(session, row, provider_client=intent.provider.client_id, in_doubt=in_doubt)
             fetched = still_readable(
-                find_client(session, row.client_id),
+                session,
+                row.client_id,
                 still_believed(session, intent.provider, told),
                 encrypted_to=intent.question.encrypt_to,
             )

@@ -173,7 +173,7 @@ class ExchangeDoor:
         try:
             return self.caller_from_request(_presented(message), self.clock.now())
         except Unavailable:
-            raise  # as above; and asking the database again would double the time until the answer
+            raise  # ours, not the caller's; and asking the database again would double the time until the answer
         except GatewayError as error:
             self.account_for(error, request.remote_addr or "")
             raise
@@ -319,7 +319,6 @@ class _Proof:
 
 
 def _check_signature(message: HttpRequest, caller: Caller, *, now: datetime) -> _Proof:
-
     def keys_of(client_id: str, kid: str) -> Jwk | None:
         # The client of the keyid must be the token's: another client's signature proves nothing about this token.
         return caller.client.key(kid) if client_id == caller.client.client_id else None
